@@ -1,0 +1,1 @@
+"""Vision transformers for small data: the tested code behind the book."""

@@ -1,0 +1,210 @@
+"""Transformer blocks and what they are made of."""
+
+from typing import Any
+
+import keras
+from keras import layers, ops
+
+from smallvit.attention import WindowAttention
+from smallvit.masks import get_attn_mask
+from smallvit.patches import pad_grid
+from smallvit.sizes import Size, clamp_window, pad_to_multiple, to_pair
+from smallvit.windows import window_partition, window_reverse
+
+
+@keras.saving.register_keras_serializable(package="smallvit")
+class DropPath(layers.Layer):
+    """Drop a whole residual branch, sample by sample (stochastic depth).
+
+    In training each sample of a batch is zeroed with probability `rate`, and those that are kept
+    are scaled by `1 / (1 - rate)`, so the expected value does not change. At inference, or with
+    rate 0, nothing happens.
+
+    Args:
+        rate: probability of dropping a sample, from 0 up to but not including 1.
+        seed: integer seed; by default drawn from Keras's own.
+
+    Input and output `(batch, ...)`.
+
+    Raises:
+        ValueError: if `rate` is out of range.
+
+    Source: Huang et al. 2016 (stochastic depth), section 3.
+    """
+
+    def __init__(self, rate: float, seed: int | None = None, **kwargs: Any):
+        super().__init__(**kwargs)
+        if not 0 <= rate < 1:
+            raise ValueError(f"rate must be at least 0 and less than 1; got {rate}.")
+        self.rate = rate
+        self.seed = seed
+        self.seed_generator = keras.random.SeedGenerator(seed) if rate else None
+        self.built = True
+
+    def call(self, x: Any, training: bool = False) -> Any:
+        if not training or not self.rate:
+            return x
+        per_sample = (ops.shape(x)[0],) + (1,) * (len(x.shape) - 1)
+        return keras.random.dropout(x, self.rate, per_sample, seed=self.seed_generator)
+
+    def get_config(self) -> dict:
+        return {**super().get_config(), "rate": self.rate, "seed": self.seed}
+
+
+@keras.saving.register_keras_serializable(package="smallvit")
+class Mlp(layers.Layer):
+    """Two dense layers with an exact GELU between them, applied to each token.
+
+    Args:
+        hidden_dim: channels between the two layers.
+        hidden_drop: dropout rate after the GELU.
+        proj_drop: dropout rate of the output.
+
+    Input and output `(..., channels)`.
+
+    Source: Dosovitskiy et al. 2021 (ViT), section 3.1.
+    """
+
+    def __init__(
+        self, hidden_dim: int, hidden_drop: float = 0.0, proj_drop: float = 0.0, **kwargs: Any
+    ):
+        super().__init__(**kwargs)
+        self.hidden_dim = hidden_dim
+        self.fc1 = layers.Dense(hidden_dim, dtype=self.dtype_policy, name="fc1")
+        self.hidden_drop = layers.Dropout(hidden_drop, dtype=self.dtype_policy, name="hidden_drop")
+        self.proj_drop = layers.Dropout(proj_drop, dtype=self.dtype_policy, name="proj_drop")
+
+    def build(self, input_shape: tuple) -> None:
+        channels = input_shape[-1]
+        self.fc2 = layers.Dense(channels, dtype=self.dtype_policy, name="fc2")
+        self.fc1.build(input_shape)
+        self.fc2.build((*input_shape[:-1], self.hidden_dim))
+
+    def call(self, x: Any) -> Any:
+        x = keras.activations.gelu(self.fc1(x), approximate=False)
+        return self.proj_drop(self.fc2(self.hidden_drop(x)))
+
+    def get_config(self) -> dict:
+        return {
+            **super().get_config(),
+            "hidden_dim": self.hidden_dim,
+            "hidden_drop": self.hidden_drop.rate,
+            "proj_drop": self.proj_drop.rate,
+        }
+
+
+@keras.saving.register_keras_serializable(package="smallvit")
+class SwinTransformerBlock(layers.Layer):
+    """Attention within windows, then an MLP, each on a residual branch with the norm first.
+
+    Any grid will do. Where the window does not divide it, the grid is padded and the padding
+    masked; where the window covers an axis, it is cut to that axis and not shifted.
+
+    Args:
+        num_heads: attention heads; they divide the channels.
+        window_size: height and width of a window, in tokens.
+        shift_size: how far the windows are shifted down and right, in tokens.
+        mlp_ratio: hidden channels of the MLP, in multiples of the channels.
+        qkv_bias: whether the maps to queries, keys and values have a bias.
+        attn_drop: dropout rate of the attention weights.
+        hidden_drop: dropout rate within the MLP.
+        proj_drop: dropout rate of either branch's output, element by element.
+        drop_path: rate at which either branch is dropped whole, sample by sample.
+
+    Input and output `(batch, height, width, channels)`.
+
+    Source: Liu et al. 2021 (Swin), section 3.2 and equation 3.
+    """
+
+    def __init__(
+        self,
+        num_heads: int,
+        window_size: Size,
+        shift_size: Size = 0,
+        mlp_ratio: float = 4.0,
+        qkv_bias: bool = True,
+        attn_drop: float = 0.0,
+        hidden_drop: float = 0.0,
+        proj_drop: float = 0.0,
+        drop_path: float = 0.0,
+        **kwargs: Any,
+    ):
+        super().__init__(**kwargs)
+        self.num_heads = num_heads
+        self.window_size = to_pair(window_size, "window_size")
+        self.shift_size = to_pair(shift_size, "shift_size", minimum=0)
+        self.mlp_ratio = mlp_ratio
+        self.qkv_bias = qkv_bias
+        self.attn_drop = attn_drop
+        self.hidden_drop = hidden_drop
+        self.proj_drop = proj_drop
+        self.drop_path = drop_path
+
+    def build(self, input_shape: tuple) -> None:
+        _, height, width, channels = input_shape
+        self.input_resolution = (height, width)
+        self.window, self.shift = clamp_window(
+            self.input_resolution, self.window_size, self.shift_size
+        )
+        self.attn_mask = get_attn_mask(self.input_resolution, self.window, self.shift)
+        policy = self.dtype_policy
+        self.norm1 = layers.LayerNormalization(epsilon=1e-5, dtype=policy, name="norm1")
+        self.attn = WindowAttention(
+            self.window,
+            self.num_heads,
+            qkv_bias=self.qkv_bias,
+            attn_drop=self.attn_drop,
+            proj_drop=self.proj_drop,
+            dtype=policy,
+            name="attn",
+        )
+        self.drop_path1 = DropPath(self.drop_path, dtype=policy, name="drop_path1")
+        self.norm2 = layers.LayerNormalization(epsilon=1e-5, dtype=policy, name="norm2")
+        self.mlp = Mlp(
+            int(channels * self.mlp_ratio),
+            hidden_drop=self.hidden_drop,
+            proj_drop=self.proj_drop,
+            dtype=policy,
+            name="mlp",
+        )
+        self.drop_path2 = DropPath(self.drop_path, dtype=policy, name="drop_path2")
+        for layer in (self.norm1, self.norm2, self.mlp):
+            layer.build(input_shape)
+        self.attn.build((None, self.window[0] * self.window[1], channels))
+
+    def call(self, x: Any) -> Any:
+        x = x + self.drop_path1(self._attend_in_windows(self.norm1(x)))
+        return x + self.drop_path2(self.mlp(self.norm2(x)))
+
+    def _attend_in_windows(self, x: Any) -> Any:
+        _, height, width, channels = x.shape
+        padded_height, padded_width = pad_to_multiple((height, width), self.window)
+        x = roll_grid(pad_grid(x, (padded_height, padded_width)), -self.shift[0], -self.shift[1])
+        windows = window_partition(x, self.window)
+        tokens = ops.reshape(windows, (-1, self.window[0] * self.window[1], channels))
+        tokens = self.attn(tokens, attn_mask=self.attn_mask)
+        windows = ops.reshape(tokens, (-1, *self.window, channels))
+        x = window_reverse(windows, self.window, padded_height, padded_width)
+        return roll_grid(x, *self.shift)[:, :height, :width]
+
+    def compute_output_shape(self, input_shape: tuple) -> tuple:
+        return input_shape
+
+    def get_config(self) -> dict:
+        return {
+            **super().get_config(),
+            "num_heads": self.num_heads,
+            "window_size": self.window_size,
+            "shift_size": self.shift_size,
+            "mlp_ratio": self.mlp_ratio,
+            "qkv_bias": self.qkv_bias,
+            "attn_drop": self.attn_drop,
+            "hidden_drop": self.hidden_drop,
+            "proj_drop": self.proj_drop,
+            "drop_path": self.drop_path,
+        }
+
+
+def roll_grid(x: Any, down: int, right: int) -> Any:
+    """Roll `(batch, height, width, channels)` by so many tokens, round the edges."""
+    return ops.roll(x, (down, right), axis=(1, 2)) if down or right else x

@@ -1,0 +1,192 @@
+"""Pictures of tokens and curves, in colours that read on light and dark pages alike."""
+
+import base64
+import io
+from collections.abc import Sequence
+from html import escape
+from xml.etree import ElementTree
+
+import numpy as np
+from PIL import Image
+
+PALETTE = ("#e69f00", "#56b4e9", "#009e73", "#cc79a7", "#0072b2", "#d55e00", "#9467bd")
+"""Seven hues that colour-blind readers can tell apart (six of them Okabe and Ito's)."""
+
+INK = "currentColor"
+"""Lines and letters take the colour of the text around the picture."""
+
+
+class Picture:
+    """An SVG that shows itself in a notebook and tells screen readers what it shows.
+
+    Args:
+        svg: the markup.
+        alt: what a reader who cannot see it should know.
+    """
+
+    def __init__(self, svg: str, alt: str):
+        self.svg = svg
+        self.alt = alt
+
+    def _repr_html_(self) -> str:
+        return with_alt(self.svg, self.alt)
+
+    def __repr__(self) -> str:
+        return f"<Picture: {self.alt}>"
+
+
+def with_alt(svg: str, alt: str) -> str:
+    """SVG markup that screen readers take for one image with this text."""
+    return svg.replace("<svg ", f'<svg role="img" aria-label="{escape(alt)}" ', 1)
+
+
+def draw_windows(
+    windows: np.ndarray,
+    origins: Sequence[tuple[float, float]],
+    cell: float = 30,
+    colours: Sequence[int] | None = None,
+    labels: Sequence[str] = (),
+) -> str:
+    """Draw windows of numbered tokens, each window in its colour.
+
+    Args:
+        windows: array `(num_windows, Mh, Mw)`; its values are written into the tokens.
+        origins: `(x, y)` of each window's top left corner, in pixels.
+        cell: side of a token, in pixels.
+        colours: place of each window's colour in `PALETTE`, counted round; by default its number.
+        labels: what to write above each window; nothing by default.
+
+    Returns:
+        SVG markup.
+    """
+    num_windows, rows, columns = windows.shape
+    colours = range(num_windows) if colours is None else colours
+    headroom = 20 if labels else 0
+    parts = []
+    for number, ((x, y), colour, window) in enumerate(zip(origins, colours, windows, strict=True)):
+        fill = PALETTE[colour % len(PALETTE)]
+        parts.append(f'<g transform="translate({x:g} {y + headroom:g})" fill="{fill}">')
+        if labels:
+            parts.append(_text(columns * cell / 2, -10, labels[number], "explorer-label"))
+        parts += [
+            f'<rect x="{j * cell:g}" y="{i * cell:g}" width="{cell:g}" height="{cell:g}"/>'
+            for i in range(rows)
+            for j in range(columns)
+        ]
+        parts += [
+            _text((j + 0.5) * cell, (i + 0.5) * cell, window[i, j])
+            for i in range(rows)
+            for j in range(columns)
+        ]
+        outline = f'width="{columns * cell:g}" height="{rows * cell:g}"'
+        parts.append(f'<rect {outline} fill="none" stroke="{INK}" stroke-width="2"/></g>')
+    width = max(x for x, _ in origins) + columns * cell
+    height = max(y for _, y in origins) + rows * cell + headroom
+    style = (
+        f'stroke="{INK}" stroke-opacity=".9" stroke-width=".5" fill-opacity=".4" '
+        f'font-size="{min(13, cell * 0.42):g}" font-family="sans-serif" text-anchor="middle"'
+    )
+    return svg_document("".join(parts), width, height, style)
+
+
+def colour_by_place(rows: int, columns: int) -> list[int]:
+    """A palette index for each window of a grid, so that no two neighbours share a colour."""
+    return [2 * row + column for row in range(rows) for column in range(columns)]
+
+
+def draw_heat(values: np.ndarray, window_size: int, shift: int, cell: float = 24) -> str:
+    """Draw a grid of tokens, darker where `values` is larger, with windows outlined over it.
+
+    Args:
+        values: array `(height, width)`, from 0 to 1.
+        window_size: side of a window, in tokens.
+        shift: how far the windows are shifted down and right, in tokens.
+        cell: side of a token, in pixels.
+
+    Returns:
+        SVG markup.
+    """
+    height, width = values.shape
+    cells = "".join(
+        f'<rect x="{j * cell:g}" y="{i * cell:g}" width="{cell:g}" height="{cell:g}" '
+        f'fill="{PALETTE[4]}" fill-opacity="{0.05 + 0.85 * values[i, j]:.2f}"/>'
+        for i in range(height)
+        for j in range(width)
+    )
+    down, right = height * cell, width * cell
+    lines = [f"M0 {i * cell:g}H{right:g}" for i in _edges(height, window_size, shift)]
+    lines += [f"M{j * cell:g} 0V{down:g}" for j in _edges(width, window_size, shift)]
+    path = f'<path d="{"".join(lines)}" fill="none" stroke-width="2.5" stroke-opacity="1"/>'
+    style = f'stroke="{INK}" stroke-opacity=".35" stroke-width=".5"'
+    return svg_document(cells + path, right, down, style)
+
+
+def draw_photo(photo: np.ndarray, window_size: int, gap: int) -> str:
+    """Draw a photograph cut into windows that stand a little apart.
+
+    Args:
+        photo: uint8 array `(height, width, 3)`; the window divides it.
+        window_size: side of a window, in pixels.
+        gap: space between windows, in pixels.
+
+    Returns:
+        SVG markup with the pixels inside.
+    """
+    height, width, _ = photo.shape
+    rows, columns = height // window_size, width // window_size
+    canvas = np.zeros((height + (rows - 1) * gap, width + (columns - 1) * gap, 4), "uint8")
+    for row in range(rows):
+        for column in range(columns):
+            top, left = row * window_size, column * window_size
+            y, x = top + row * gap, left + column * gap
+            window = photo[top : top + window_size, left : left + window_size]
+            canvas[y : y + window_size, x : x + window_size, :3] = window
+            canvas[y : y + window_size, x : x + window_size, 3] = 255
+    buffer = io.BytesIO()
+    Image.fromarray(canvas).save(buffer, "WEBP", quality=80)
+    pixels = base64.b64encode(buffer.getvalue()).decode()
+    down, right, _ = canvas.shape
+    image = f'<image width="{right}" height="{down}" href="data:image/webp;base64,{pixels}"/>'
+    return svg_document(image, right, down, "")
+
+
+def figure_to_svg(figure) -> str:
+    """Turn a Matplotlib figure into SVG whose black lines and letters take the text's colour."""
+    import matplotlib
+    from matplotlib import pyplot
+
+    settings = {"svg.fonttype": "none", "svg.hashsalt": "smallvit"}
+    buffer = io.StringIO()
+    with matplotlib.rc_context(settings):
+        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
+    pyplot.close(figure)
+    ElementTree.register_namespace("", "http://www.w3.org/2000/svg")
+    ElementTree.register_namespace("xlink", "http://www.w3.org/1999/xlink")
+    root = ElementTree.fromstring(buffer.getvalue())
+    for metadata in root.findall("{http://www.w3.org/2000/svg}metadata"):
+        root.remove(metadata)
+    root.set("style", f"color: inherit; fill: {INK}; max-width: 100%; height: auto")
+    return ElementTree.tostring(root, encoding="unicode").replace("#000000", INK)
+
+
+def svg_document(content: str, width: float, height: float, attributes: str) -> str:
+    """Wrap markup in an SVG that is drawn at its size, or smaller where there is less room."""
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="-2 -2 {width + 4:g} {height + 4:g}" '
+        f'width="{width + 4:g}" style="max-width: 100%; height: auto" {attributes}>'
+        f"{content}</svg>"
+    )
+
+
+def _text(x: float, y: float, content: object, css_class: str = "") -> str:
+    css_class = f' class="{css_class}"' if css_class else ""
+    return (
+        f'<text x="{x:g}" y="{y:g}" dy=".35em" fill="{INK}" fill-opacity="1" stroke="none"'
+        f"{css_class}>{escape(str(content))}</text>"
+    )
+
+
+def _edges(size: int, window_size: int, shift: int) -> list[int]:
+    """Where along an axis the borders of windows lie, the image's own among them."""
+    inner = range(shift, size, window_size)
+    return sorted({0, size, *inner})

@@ -1,0 +1,129 @@
+"""Swin Transformers: the stages, and the models that were published."""
+
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+from keras import layers
+
+from smallvit.blocks import SwinTransformerBlock
+from smallvit.patches import PatchEmbed, PatchMerging, PositionEmbedding
+from smallvit.sizes import Size, to_pair
+
+
+@dataclass(frozen=True)
+class SwinConfig:
+    """What a Swin Transformer is made of.
+
+    Args:
+        image_size: height and width of an image, in pixels.
+        num_classes: outputs of the head.
+        patch_size: height and width of a patch, in pixels.
+        embed_dim: channels of the first stage; each merging doubles them.
+        depths: blocks in each stage. A stage of 0 blocks is only the merging that leads to it.
+        num_heads: attention heads in each stage.
+        window_size: height and width of a window, in tokens. Every second block shifts its windows
+            by half of it.
+        mlp_ratio: hidden channels of an MLP, in multiples of its channels.
+        qkv_bias: whether the maps to queries, keys and values have a bias.
+        position_initializer: how the absolute position embedding starts.
+        norm: whether patch embedding, mergings and the head have their LayerNormalization.
+        attn_drop_rate: dropout rate of the attention weights.
+        hidden_drop_rate: dropout rate within the MLPs.
+        proj_drop_rate: dropout rate of each branch's output, element by element.
+        drop_path_rate: rate at which the last block drops a branch whole, sample by sample; the
+            rate grows in equal steps from 0 in the first block.
+
+    Raises:
+        ValueError: if `depths` and `num_heads` do not name the same stages.
+    """
+
+    image_size: Size = 32
+    num_classes: int = 100
+    patch_size: Size = 2
+    embed_dim: int = 96
+    depths: tuple[int, ...] = (2, 6, 4)
+    num_heads: tuple[int, ...] = (3, 6, 12)
+    window_size: Size = 4
+    mlp_ratio: float = 2.0
+    qkv_bias: bool = True
+    position_initializer: str = "truncated_normal"
+    norm: bool = True
+    attn_drop_rate: float = 0.0
+    hidden_drop_rate: float = 0.0
+    proj_drop_rate: float = 0.0
+    drop_path_rate: float = 0.1
+
+    def __post_init__(self):
+        if not self.depths or len(self.depths) != len(self.num_heads):
+            raise ValueError(
+                "depths and num_heads must give one number for each stage; "
+                f"got {self.depths} and {self.num_heads}."
+            )
+
+
+SWIN_KERAS = SwinConfig(
+    embed_dim=64,
+    depths=(2, 0),
+    num_heads=(8, 8),
+    window_size=2,
+    mlp_ratio=4.0,
+    position_initializer="uniform",
+    norm=False,
+    attn_drop_rate=0.03,
+    hidden_drop_rate=0.03,
+    # The example drops each branch's output twice in a row, element by element, at rate 0.03; what
+    # it names drop_path is the second of the two. One dropout of this rate is the same at once.
+    proj_drop_rate=1 - (1 - 0.03) ** 2,
+    drop_path_rate=0.0,
+)
+"""The Keras code example 'Image classification with Swin Transformers': 162,996 parameters."""
+
+SWIN_PAPER = SwinConfig()
+"""The Swin of Lee, Lee and Song 2021 (arXiv 2112.13492): 7,107,838 parameters."""
+
+
+def swin_transformer(config: SwinConfig, name: str = "swin") -> keras.Model:
+    """Build a Swin Transformer as a functional Keras model.
+
+    Args:
+        config: what it is made of; `SWIN_KERAS` and `SWIN_PAPER` are published ones.
+        name: the model's name.
+
+    Returns:
+        Model from images `(batch, height, width, 3)`, floats scaled as the recipe says, to logits
+        `(batch, num_classes)`, float32 whatever the dtype policy.
+
+    Source: Liu et al. 2021 (Swin), section 3.1 and figure 3.
+    """
+    shift_size = tuple(n // 2 for n in to_pair(config.window_size, "window_size"))
+    drop_path_rates = iter(np.linspace(0, config.drop_path_rate, sum(config.depths)).tolist())
+
+    images = keras.Input((*to_pair(config.image_size, "image_size"), 3), name="images")
+    x = PatchEmbed(config.patch_size, config.embed_dim, norm=config.norm, name="patch_embed")(
+        images
+    )
+    x = PositionEmbedding(config.position_initializer, name="position_embedding")(x)
+    for stage, (depth, num_heads) in enumerate(
+        zip(config.depths, config.num_heads, strict=True), start=1
+    ):
+        if stage > 1:
+            x = PatchMerging(2 * x.shape[-1], norm=config.norm, name=f"stage{stage}_merging")(x)
+        for block in range(1, depth + 1):
+            x = SwinTransformerBlock(
+                num_heads,
+                config.window_size,
+                shift_size=0 if block % 2 else shift_size,
+                mlp_ratio=config.mlp_ratio,
+                qkv_bias=config.qkv_bias,
+                attn_drop=config.attn_drop_rate,
+                hidden_drop=config.hidden_drop_rate,
+                proj_drop=config.proj_drop_rate,
+                drop_path=next(drop_path_rates),
+                name=f"stage{stage}_block{block}",
+            )(x)
+    if config.norm:
+        x = layers.LayerNormalization(epsilon=1e-5, name="norm")(x)
+    x = layers.GlobalAveragePooling2D(name="pool")(x)
+    logits = layers.Dense(config.num_classes, dtype="float32", name="head")(x)
+    return keras.Model(images, logits, name=name)

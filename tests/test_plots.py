@@ -1,0 +1,74 @@
+import base64
+import io
+from xml.etree import ElementTree
+
+import matplotlib
+import numpy as np
+from PIL import Image
+
+from smallvit import plots
+
+matplotlib.use("agg")
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+def test_windows_are_drawn_where_they_should_be_with_their_numbers():
+    windows = np.arange(8).reshape(2, 2, 2)
+    svg = ElementTree.fromstring(plots.draw_windows(windows, [(0, 0), (70, 5)], cell=30))
+    groups = svg.findall(f"{SVG}g")
+    assert [group.get("transform") for group in groups] == ["translate(0 0)", "translate(70 5)"]
+    texts = [[text.text for text in group.findall(f"{SVG}text")] for group in groups]
+    assert texts == [["0", "1", "2", "3"], ["4", "5", "6", "7"]]
+    assert groups[0].get("fill") != groups[1].get("fill")
+    assert svg.get("viewBox") == "-2 -2 134 69"
+
+
+def test_labels_stand_above_their_windows():
+    windows = np.zeros((2, 1, 1), int)
+    svg = plots.draw_windows(windows, [(0, 0), (40, 0)], labels=["[0]", "[1]"])
+    assert "[0]</text>" in svg
+    assert "[1]</text>" in svg
+
+
+def test_neighbouring_windows_differ_in_colour():
+    colours = np.array(plots.colour_by_place(8, 8)).reshape(8, 8) % len(plots.PALETTE)
+    assert (colours[1:] != colours[:-1]).all()
+    assert (colours[:, 1:] != colours[:, :-1]).all()
+
+
+def test_heat_is_darker_where_values_are_larger():
+    svg = ElementTree.fromstring(plots.draw_heat(np.array([[0.0, 1.0]]), 1, 0))
+    low, high = (float(cell.get("fill-opacity")) for cell in svg.findall(f"{SVG}rect"))
+    assert low < high
+
+
+def test_a_photo_is_cut_without_losing_a_pixel(rng):
+    photo = np.kron(rng.integers(0, 256, (2, 2, 3)), np.ones((16, 16, 1))).astype("uint8")
+    image = ElementTree.fromstring(plots.draw_photo(photo, 16, gap=4)).find(f"{SVG}image")
+    pixels = base64.b64decode(image.get("href").split(",")[1])
+    canvas = np.asarray(Image.open(io.BytesIO(pixels)))
+    assert canvas.shape == (36, 36, 4)
+    assert (canvas[16:20, :, 3] == 0).all()
+    assert (canvas[:16, :16, 3] == 255).all()
+    difference = canvas[20:, 20:, :3].mean(axis=(0, 1)) - photo[16:, 16:].mean(axis=(0, 1))
+    assert np.abs(difference).max() < 12  # the picture is stored with some loss
+
+
+def test_a_matplotlib_figure_takes_the_colour_of_the_text_and_is_the_same_each_time():
+    def draw():
+        figure, axes = matplotlib.pyplot.subplots(figsize=(2, 1))
+        axes.plot([1, 2], [3, 4], label="a line")
+        axes.legend()
+        return plots.figure_to_svg(figure)
+
+    svg = draw()
+    assert svg == draw()
+    assert "#000000" not in svg
+    assert "currentColor" in svg
+    assert "a line</" in svg
+
+
+def test_a_picture_tells_what_it_shows():
+    picture = plots.Picture('<svg viewBox="0 0 1 1"></svg>', alt='a "small" square')
+    html = picture._repr_html_()
+    assert html.startswith('<svg role="img" aria-label="a &quot;small&quot; square" ')
