@@ -4,10 +4,14 @@ import base64
 import io
 from collections.abc import Sequence
 from html import escape
+from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
+from keras import ops
 from PIL import Image
+
+from smallvit.windows import window_partition
 
 PALETTE = ("#e69f00", "#56b4e9", "#009e73", "#cc79a7", "#0072b2", "#d55e00", "#9467bd")
 """Seven hues that colour-blind readers can tell apart (six of them Okabe and Ito's)."""
@@ -43,50 +47,75 @@ def with_alt(svg: str, alt: str) -> str:
 def draw_windows(
     windows: np.ndarray,
     origins: Sequence[tuple[float, float]],
+    colours: Sequence[int],
     cell: float = 30,
-    colours: Sequence[int] | None = None,
-    labels: Sequence[str] = (),
 ) -> str:
-    """Draw windows of numbered tokens, each window in its colour.
+    """Draw windows of numbered tokens, each where and in the colour that it is told.
 
     Args:
         windows: array `(num_windows, Mh, Mw)`; its values are written into the tokens.
         origins: `(x, y)` of each window's top left corner, in pixels.
+        colours: place of each window's colour in `PALETTE`, counted round.
         cell: side of a token, in pixels.
-        colours: place of each window's colour in `PALETTE`, counted round; by default its number.
-        labels: what to write above each window; nothing by default.
 
     Returns:
         SVG markup.
     """
-    num_windows, rows, columns = windows.shape
-    colours = range(num_windows) if colours is None else colours
-    headroom = 20 if labels else 0
+    _, rows, columns = windows.shape
+    places = [(i, j) for i in range(rows) for j in range(columns)]
+    right, down = columns * cell, rows * cell
     parts = []
-    for number, ((x, y), colour, window) in enumerate(zip(origins, colours, windows, strict=True)):
+    for (x, y), colour, window in zip(origins, colours, windows, strict=True):
         fill = PALETTE[colour % len(PALETTE)]
-        parts.append(f'<g transform="translate({x:g} {y + headroom:g})" fill="{fill}">')
-        if labels:
-            parts.append(_text(columns * cell / 2, -10, labels[number], "explorer-label"))
-        parts += [
-            f'<rect x="{j * cell:g}" y="{i * cell:g}" width="{cell:g}" height="{cell:g}"/>'
-            for i in range(rows)
-            for j in range(columns)
-        ]
-        parts += [
-            _text((j + 0.5) * cell, (i + 0.5) * cell, window[i, j])
-            for i in range(rows)
-            for j in range(columns)
-        ]
-        outline = f'width="{columns * cell:g}" height="{rows * cell:g}"'
-        parts.append(f'<rect {outline} fill="none" stroke="{INK}" stroke-width="2"/></g>')
-    width = max(x for x, _ in origins) + columns * cell
-    height = max(y for _, y in origins) + rows * cell + headroom
+        parts.append(f'<g transform="translate({x:g} {y:g})" fill="{fill}">')
+        parts += [_square(j * cell, i * cell, cell) for i, j in places]
+        parts += [_text((j + 0.5) * cell, (i + 0.5) * cell, window[i, j]) for i, j in places]
+        parts.append(f'<path d="M0 0H{right:g}V{down:g}H0Z" fill="none" stroke-width="2"/></g>')
     style = (
         f'stroke="{INK}" stroke-opacity=".9" stroke-width=".5" fill-opacity=".4" '
         f'font-size="{min(13, cell * 0.42):g}" font-family="sans-serif" text-anchor="middle"'
     )
+    width = max(x for x, _ in origins) + right
+    height = max(y for _, y in origins) + down
     return svg_document("".join(parts), width, height, style)
+
+
+def draw_partition(
+    grid: np.ndarray, window_size: int, gap: float = 0, columns: int | None = None
+) -> str:
+    """Draw a grid of numbered tokens as `window_partition` cuts it.
+
+    Args:
+        grid: array `(height, width)` of the tokens' numbers; the window divides it.
+        window_size: side of a window, in tokens.
+        gap: space between windows, in pixels.
+        columns: windows in a row of the drawing; by default as many as in the grid.
+
+    Returns:
+        SVG markup.
+    """
+    windows = ops.convert_to_numpy(window_partition(grid[None, :, :, None], window_size))[..., 0]
+    rows_there, columns_there = (side // window_size for side in grid.shape)
+    columns = columns or columns_there
+    cell = 30
+    step = cell * window_size + gap
+    origins = [(n % columns * step, n // columns * step) for n in range(len(windows))]
+    return draw_windows(windows, origins, colour_by_place(rows_there, columns_there), cell)
+
+
+def draw_strip(numbers: np.ndarray, colours: Sequence[int]) -> str:
+    """Draw numbers as they lie in memory, in one row, each in its colour.
+
+    Args:
+        numbers: array `(n,)`.
+        colours: place of each number's colour in `PALETTE`, counted round.
+
+    Returns:
+        SVG markup.
+    """
+    cell = 34
+    origins = [(cell * place, 0) for place in range(len(numbers))]
+    return draw_windows(numbers[:, None, None], origins, colours, cell)
 
 
 def colour_by_place(rows: int, columns: int) -> list[int]:
@@ -108,8 +137,7 @@ def draw_heat(values: np.ndarray, window_size: int, shift: int, cell: float = 24
     """
     height, width = values.shape
     cells = "".join(
-        f'<rect x="{j * cell:g}" y="{i * cell:g}" width="{cell:g}" height="{cell:g}" '
-        f'fill="{PALETTE[4]}" fill-opacity="{0.05 + 0.85 * values[i, j]:.2f}"/>'
+        _square(j * cell, i * cell, cell, f'fill-opacity="{0.05 + 0.85 * values[i, j]:.2f}"')
         for i in range(height)
         for j in range(width)
     )
@@ -117,7 +145,7 @@ def draw_heat(values: np.ndarray, window_size: int, shift: int, cell: float = 24
     lines = [f"M0 {i * cell:g}H{right:g}" for i in _edges(height, window_size, shift)]
     lines += [f"M{j * cell:g} 0V{down:g}" for j in _edges(width, window_size, shift)]
     path = f'<path d="{"".join(lines)}" fill="none" stroke-width="2.5" stroke-opacity="1"/>'
-    style = f'stroke="{INK}" stroke-opacity=".35" stroke-width=".5"'
+    style = f'fill="{PALETTE[4]}" stroke="{INK}" stroke-opacity=".35" stroke-width=".5"'
     return svg_document(cells + path, right, down, style)
 
 
@@ -150,7 +178,15 @@ def draw_photo(photo: np.ndarray, window_size: int, gap: int) -> str:
     return svg_document(image, right, down, "")
 
 
-def figure_to_svg(figure) -> str:
+def subplots(width: float = 6, height: float = 3.4) -> tuple[Any, Any]:
+    """A Matplotlib figure and its axes, in this book's colours; sizes in inches."""
+    from matplotlib import cycler, pyplot
+
+    with pyplot.rc_context({"axes.prop_cycle": cycler(color=PALETTE)}):
+        return pyplot.subplots(figsize=(width, height), layout="constrained")
+
+
+def figure_to_svg(figure: Any) -> str:
     """Turn a Matplotlib figure into SVG whose black lines and letters take the text's colour."""
     import matplotlib
     from matplotlib import pyplot
@@ -165,7 +201,7 @@ def figure_to_svg(figure) -> str:
     root = ElementTree.fromstring(buffer.getvalue())
     for metadata in root.findall("{http://www.w3.org/2000/svg}metadata"):
         root.remove(metadata)
-    root.set("style", f"color: inherit; fill: {INK}; max-width: 100%; height: auto")
+    root.set("style", f"fill: {INK}; max-width: 100%; height: auto")
     return ElementTree.tostring(root, encoding="unicode").replace("#000000", INK)
 
 
@@ -178,11 +214,14 @@ def svg_document(content: str, width: float, height: float, attributes: str) -> 
     )
 
 
-def _text(x: float, y: float, content: object, css_class: str = "") -> str:
-    css_class = f' class="{css_class}"' if css_class else ""
+def _square(x: float, y: float, side: float, attributes: str = "") -> str:
+    return f'<rect x="{x:g}" y="{y:g}" width="{side:g}" height="{side:g}" {attributes}/>'
+
+
+def _text(x: float, y: float, content: object) -> str:
     return (
-        f'<text x="{x:g}" y="{y:g}" dy=".35em" fill="{INK}" fill-opacity="1" stroke="none"'
-        f"{css_class}>{escape(str(content))}</text>"
+        f'<text x="{x:g}" y="{y:g}" dy=".35em" fill="{INK}" fill-opacity="1" stroke="none">'
+        f"{escape(str(content))}</text>"
     )
 
 

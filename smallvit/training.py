@@ -284,7 +284,8 @@ def train(
         command=command,
         **settings,
     )
-    model.save_weights(run.with_name(run.name + ".weights.h5"))
+    without_optimizer = keras.Model(model.inputs, model.outputs)
+    without_optimizer.save_weights(run.with_name(run.name + ".weights.h5"))
     write_record(record_path, record)
     shutil.rmtree(run)
     return record

@@ -14,7 +14,7 @@ SVG = "{http://www.w3.org/2000/svg}"
 
 def test_windows_are_drawn_where_they_should_be_with_their_numbers():
     windows = np.arange(8).reshape(2, 2, 2)
-    svg = ElementTree.fromstring(plots.draw_windows(windows, [(0, 0), (70, 5)], cell=30))
+    svg = ElementTree.fromstring(plots.draw_windows(windows, [(0, 0), (70, 5)], [0, 1]))
     groups = svg.findall(f"{SVG}g")
     assert [group.get("transform") for group in groups] == ["translate(0 0)", "translate(70 5)"]
     texts = [[text.text for text in group.findall(f"{SVG}text")] for group in groups]
@@ -23,11 +23,28 @@ def test_windows_are_drawn_where_they_should_be_with_their_numbers():
     assert svg.get("viewBox") == "-2 -2 134 69"
 
 
-def test_labels_stand_above_their_windows():
-    windows = np.zeros((2, 1, 1), int)
-    svg = plots.draw_windows(windows, [(0, 0), (40, 0)], labels=["[0]", "[1]"])
-    assert "[0]</text>" in svg
-    assert "[1]</text>" in svg
+def test_a_partition_is_drawn_window_by_window():
+    grid = np.arange(16).reshape(4, 4)
+    svg = ElementTree.fromstring(plots.draw_partition(grid, 2, gap=10))
+    first, second, third, _ = svg.findall(f"{SVG}g")
+    assert [text.text for text in second.findall(f"{SVG}text")] == ["2", "3", "6", "7"]
+    assert first.get("transform") == "translate(0 0)"
+    assert second.get("transform") == "translate(70 0)"
+    assert third.get("transform") == "translate(0 70)"
+
+
+def test_a_partition_can_be_laid_out_in_one_row():
+    svg = ElementTree.fromstring(plots.draw_partition(np.zeros((4, 4), int), 2, columns=4))
+    assert [group.get("transform") for group in svg.findall(f"{SVG}g")] == [
+        f"translate({60 * n} 0)" for n in range(4)
+    ]
+
+
+def test_a_strip_is_one_row_of_numbers_in_their_colours():
+    svg = ElementTree.fromstring(plots.draw_strip(np.array([5, 3]), [0, 1]))
+    groups = svg.findall(f"{SVG}g")
+    assert [group.find(f"{SVG}text").text for group in groups] == ["5", "3"]
+    assert [group.get("fill") for group in groups] == list(plots.PALETTE[:2])
 
 
 def test_neighbouring_windows_differ_in_colour():
@@ -56,7 +73,7 @@ def test_a_photo_is_cut_without_losing_a_pixel(rng):
 
 def test_a_matplotlib_figure_takes_the_colour_of_the_text_and_is_the_same_each_time():
     def draw():
-        figure, axes = matplotlib.pyplot.subplots(figsize=(2, 1))
+        figure, axes = plots.subplots(2, 1)
         axes.plot([1, 2], [3, 4], label="a line")
         axes.legend()
         return plots.figure_to_svg(figure)
@@ -66,6 +83,7 @@ def test_a_matplotlib_figure_takes_the_colour_of_the_text_and_is_the_same_each_t
     assert "#000000" not in svg
     assert "currentColor" in svg
     assert "a line</" in svg
+    assert plots.PALETTE[0] in svg
 
 
 def test_a_picture_tells_what_it_shows():

@@ -1,0 +1,77 @@
+PYTHON ?= python3
+PORT ?= 8000
+NOTEBOOKS ?= $(shell find book -name '*.ipynb' -not -path '*/.ipynb_checkpoints/*')
+
+BIN := .venv/bin
+PYTEST_FLAGS := -rs -n auto --dist loadfile
+UNIT_TESTS := tests --ignore tests/book
+
+export JUPYTER_PATH := $(CURDIR)/book/_kernel:$(JUPYTER_PATH)
+export TF_CPP_MIN_LOG_LEVEL ?= 3
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: help book serve test lint unit format notebooks test-jax test-torch clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+book: .venv/.installed ## build the book: _build/html/index.html
+	$(BIN)/jupyter-book build -W --keep-going .
+
+serve: book ## build the book and show it on this machine's port PORT
+	@echo "The book is at http://localhost:$(PORT)/ (Ctrl-C stops)"
+	$(BIN)/python -m http.server --bind localhost --directory _build/html $(PORT)
+
+test: lint book ## lint, then test the package, the chapters and the built pages
+	$(BIN)/pytest $(PYTEST_FLAGS) --nbval tests book
+
+lint: .venv/.installed ## check style
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+unit: .venv/.installed ## test the package only
+	$(BIN)/pytest $(PYTEST_FLAGS) $(UNIT_TESTS)
+
+format: .venv/.installed ## rewrite code and notebooks in the project's style
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+notebooks: .venv/.installed ## execute the chapters (or NOTEBOOKS=...) and store their outputs
+	$(BIN)/jupyter nbconvert --to notebook --execute --inplace \
+	  --ExecutePreprocessor.record_timing=False \
+	  --ExecutePreprocessor.store_widget_state=False $(NOTEBOOKS)
+
+test-jax: .venv-jax/.installed ## test the package on JAX, without TensorFlow
+	KERAS_BACKEND=jax .venv-jax/bin/pytest $(PYTEST_FLAGS) $(UNIT_TESTS)
+
+test-torch: .venv-torch/.installed ## test the package on PyTorch, without TensorFlow
+	KERAS_BACKEND=torch .venv-torch/bin/pytest $(PYTEST_FLAGS) $(UNIT_TESTS)
+
+clean: ## delete the environments and everything built
+	rm -rf .venv .venv-jax .venv-torch _build .pytest_cache .ruff_cache *.egg-info
+	find smallvit tests book '(' -name __pycache__ -o -name .ruff_cache ')' -prune -exec rm -rf {} +
+
+define make_environment
+@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+  { echo "Python 3.11 or newer is needed; name one, as in: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
+  { echo "Python's venv module is missing; on Debian and Ubuntu: sudo apt install python3-venv"; exit 1; }
+$(PYTHON) -m venv --clear $(@D)
+endef
+
+.venv/.installed: requirements.txt constraints.txt pyproject.toml
+	$(make_environment)
+	$(BIN)/pip install --quiet -r requirements.txt
+	@touch $@
+
+.venv-jax/.installed: constraints.txt pyproject.toml
+	$(make_environment)
+	.venv-jax/bin/pip install --quiet -c constraints.txt -e '.[jax]' pytest pytest-xdist
+	@touch $@
+
+# PyTorch comes first and by itself: pip then takes a build for CPUs where one is at hand.
+.venv-torch/.installed: constraints.txt pyproject.toml
+	$(make_environment)
+	.venv-torch/bin/pip install --quiet torch==2.13.0
+	.venv-torch/bin/pip install --quiet -c constraints.txt -e '.[torch]' pytest pytest-xdist
+	@touch $@

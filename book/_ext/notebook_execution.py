@@ -1,0 +1,77 @@
+"""Execute notebooks in a quiet kernel, again when their inputs change.
+
+Inputs: jupyter-cache looks at a notebook's own cells only, so a change in the
+package would leave stale outputs on the page. Here the cache lives in a folder
+named after a digest of the files listed under ``execution_inputs``. Its path is
+part of Sphinx's environment, so a new digest makes every page outdated and
+finds an empty cache.
+
+Failures: Sphinx reports a warning when it reads a page, and does not read an
+unchanged page again. With ``-W --keep-going`` a broken book would therefore
+pass the second time. Here a build with warnings does not keep its environment,
+so that the next one reads, and reports, everything again.
+
+Kernel: TensorFlow's native code writes a few lines to standard error when it
+starts, with times and process numbers in them, and no setting silences it. An
+ordinary kernel stores them as outputs. The kernel in ``book/_kernel`` leaves
+them on the terminal. It bears the usual name, python3, so that the notebooks
+run anywhere else too; pytest's kernels (``--nbval``) do the same by themselves.
+"""
+
+import hashlib
+import os
+import shutil
+from pathlib import Path
+
+from sphinx.application import ENV_PICKLE_FILENAME
+
+KERNEL = Path(__file__).parents[1] / "_kernel"
+
+
+def digest(root, patterns):
+    """Hash names and contents of the files that match one of `patterns`.
+
+    Args:
+        root: folder of the book.
+        patterns: glob patterns relative to `root`; ``**`` crosses folders.
+
+    Returns:
+        Twelve hexadecimal digits.
+    """
+    root = Path(root)
+    files = {path for pattern in patterns for path in root.glob(pattern) if path.is_file()}
+    total = hashlib.sha256()
+    for path in sorted(files):
+        total.update(path.relative_to(root).as_posix().encode() + b"\0")
+        total.update(hashlib.sha256(path.read_bytes()).digest())
+    return total.hexdigest()[:12]
+
+
+def choose_cache_and_kernel(app, config):
+    """Choose the cache of the present inputs, and the book's own kernel."""
+    caches = Path(app.outdir).parent / ".jupyter_cache"
+    config.nb_execution_cache_path = str(caches / digest(app.srcdir, config.execution_inputs))
+    paths = [str(KERNEL), *filter(None, [os.environ.get("JUPYTER_PATH")])]
+    os.environ["JUPYTER_PATH"] = os.pathsep.join(paths)
+
+
+def tidy(app, exception):
+    """Drop the environment after warnings, and older caches otherwise."""
+    if exception is not None:
+        return
+    if app._warncount:
+        Path(app.doctreedir, ENV_PICKLE_FILENAME).unlink(missing_ok=True)
+        return
+    current = Path(app.config.nb_execution_cache_path)
+    if current.is_dir():
+        for path in current.parent.iterdir():
+            if path != current:
+                shutil.rmtree(path)
+
+
+def setup(app):
+    """Register the extension with Sphinx."""
+    app.add_config_value("execution_inputs", [], "env", list)
+    app.connect("config-inited", choose_cache_and_kernel)
+    app.connect("build-finished", tidy)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

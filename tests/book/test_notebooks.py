@@ -1,0 +1,62 @@
+"""The chapters as they are stored: present, executed, short-celled, free of leftovers."""
+
+import json
+
+import pytest
+from conftest import ROOT, notebooks, read_toc
+
+LINES_PER_CELL = 15
+
+
+@pytest.fixture(params=notebooks())
+def notebook(request):
+    return json.loads((ROOT / request.param).with_suffix(".ipynb").read_text())
+
+
+@pytest.fixture
+def code_cells(notebook):
+    cells = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    return [cell for cell in cells if "".join(cell["source"]).strip()]
+
+
+@pytest.mark.parametrize("name", read_toc())
+def test_page_of_the_table_of_contents_exists(name):
+    assert any((ROOT / name).with_suffix(suffix).exists() for suffix in (".ipynb", ".md"))
+
+
+def test_every_notebook_is_in_the_table_of_contents():
+    found = {
+        path.relative_to(ROOT).with_suffix("").as_posix()
+        for path in (ROOT / "book").rglob("*.ipynb")
+        if ".ipynb_checkpoints" not in path.parts
+    }
+    assert found == set(notebooks())
+
+
+def test_runs_in_the_usual_kernel(notebook):
+    assert notebook["metadata"]["kernelspec"]["name"] == "python3"
+
+
+def test_stores_no_widget_state(notebook):
+    assert "widgets" not in notebook["metadata"]
+
+
+def test_is_executed_from_top_to_bottom(code_cells):
+    counts = [cell["execution_count"] for cell in code_cells]
+    assert counts == list(range(1, len(counts) + 1)), "run `make notebooks`"
+
+
+def test_stores_neither_errors_nor_warnings(code_cells):
+    outputs = [output for cell in code_cells for output in cell["outputs"]]
+    assert [output for output in outputs if output["output_type"] == "error"] == []
+    assert [output["text"] for output in outputs if output.get("name") == "stderr"] == []
+
+
+def test_stores_no_times(code_cells):
+    assert [cell for cell in code_cells if "execution" in cell["metadata"]] == []
+
+
+def test_cells_are_short(code_cells):
+    for cell in code_cells:
+        lines = [line for line in "".join(cell["source"]).splitlines() if line.strip()]
+        assert len(lines) <= LINES_PER_CELL, "\n".join(lines)

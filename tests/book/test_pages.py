@@ -1,0 +1,172 @@
+"""The built pages in a browser, loaded from disk as a reader without a network would."""
+
+import json
+import re
+from itertools import pairwise
+
+import pytest
+from conftest import ROOT, notebooks, read_toc
+
+HTML = ROOT / "_build" / "html"
+BUILT = sorted(
+    path.relative_to(HTML).with_suffix("").as_posix()
+    for path in HTML.rglob("*.html")
+    if "_static" not in path.parts and path != HTML / "index.html"
+)
+MEGABYTE = 1_000_000
+
+OPEN_DETAILS = "document.querySelectorAll('details').forEach(node => { node.open = true })"
+TYPESET = "window.MathJax && MathJax.startup.promise"
+LOOK_AT_FIGURE = """figure => {
+    const frames = [...figure.querySelectorAll('.explorer-frame')];
+    const copy = figure.cloneNode(true);
+    copy.querySelectorAll('.explorer-frame, script, style').forEach(node => node.remove());
+    return {
+        frames: frames.filter(frame => frame.checkVisibility()).map(frame => frame.innerHTML),
+        text: copy.textContent,
+    };
+}"""
+# Code in the theme's colours, and the list of references, for which docutils uses old roles.
+NOT_OURS = (".highlight", ".citation-list")
+STEPS = 3  # of each slider, besides a jump to either end
+
+
+class Visit:
+    """A page in the browser, with what it complained about and asked for while it loaded."""
+
+    def __init__(self, context, name, query=""):
+        self.errors, self.requests = [], []
+        self.page = context.new_page()
+        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+        self.page.on(
+            "console",
+            lambda message: message.type == "error" and self.errors.append(message.text),
+        )
+        self.page.on("request", lambda request: self.requests.append(request.url))
+        self.page.on("requestfailed", lambda request: self.errors.append(f"failed: {request.url}"))
+        self.page.goto((HTML / name).with_suffix(".html").as_uri() + query)
+
+
+@pytest.fixture(scope="module")
+def open_page(html, browser):
+    contexts = []
+
+    def visit(name, query="", **options):
+        context = browser.new_context(viewport={"width": 1400, "height": 1000}, **options)
+        context.route(re.compile(r"^https?:"), lambda route: route.abort())
+        contexts.append(context)
+        return Visit(context, name, query)
+
+    yield visit
+    for context in contexts:
+        context.close()
+
+
+@pytest.fixture(scope="module", params=BUILT or read_toc())
+def visit(request, open_page):
+    visit = open_page(request.param)
+    visit.name = request.param
+    visit.page.evaluate(TYPESET)
+    yield visit
+    visit.page.close()
+
+
+def test_loads_without_errors_and_without_a_network(visit):
+    assert visit.errors == []
+    assert [url for url in visit.requests if not url.startswith(("file:", "data:", "blob:"))] == []
+
+
+def test_formulas_are_typeset(visit):
+    page = visit.page
+    assert page.locator("mjx-container").count() == page.locator(".math").count()
+    assert page.locator("mjx-merror, [data-mjx-error]").count() == 0
+
+
+def test_shows_one_search_control(visit):
+    fields = visit.page.locator(".search-button, .search-button-field, input[type=search]")
+    assert sum(field.is_visible() for field in fields.all()) == 1
+
+
+def test_headings_go_down_one_level_at_a_time(visit):
+    headings = visit.page.locator("main :is(h1, h2, h3, h4, h5, h6):visible")
+    levels = headings.evaluate_all("nodes => nodes.map(node => Number(node.tagName[1]))")
+    assert levels.count(1) == 1
+    assert levels[0] == 1
+    assert all(after - before <= 1 for before, after in pairwise(levels))
+
+
+def test_images_have_a_text_alternative(visit):
+    for image in visit.page.locator("article img").all():
+        alt = image.get_attribute("alt") or ""
+        assert alt.strip() and not re.search(r"\.(png|svg|jpe?g|gif)$", alt), (
+            f"{image.get_attribute('src')}: give the cell an image.alt in its mystnb metadata"
+        )
+
+
+@pytest.mark.parametrize(
+    ("scheme", "rules"), [("light", ["wcag2a", "wcag2aa"]), ("dark", ["color-contrast"])]
+)
+def test_is_accessible(visit, scheme, rules):
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    visit.page.emulate_media(color_scheme=scheme)
+    visit.page.locator(f"html[data-theme={scheme}]").wait_for()
+    visit.page.evaluate(OPEN_DETAILS)
+    context = {"include": [["main"]], "exclude": [[part] for part in NOT_OURS]}
+    result = axe.run(visit.page, context=context, options={"runOnly": rules})
+    assert result.violations_count == 0, result.generate_report()
+
+
+def test_explorers_answer_the_keyboard(visit):
+    for figure in visit.page.locator("figure.explorer").all():
+        sliders = figure.locator("input[type=range]").all()
+        assert sliders
+        for slider in sliders:
+            slider.press("End")
+            assert len(figure.evaluate(LOOK_AT_FIGURE)["frames"]) == 1
+            slider.press("Home")
+            before = figure.evaluate(LOOK_AT_FIGURE)
+            assert len(before["frames"]) == 1
+            positions = int(slider.get_attribute("max")) - int(slider.get_attribute("min"))
+            for _ in range(min(positions, STEPS)):
+                slider.press("ArrowRight")
+                after = figure.evaluate(LOOK_AT_FIGURE)
+                assert len(after["frames"]) == 1
+                assert after["frames"] != before["frames"]
+                assert after["text"] != before["text"]
+                before = after
+
+
+@pytest.mark.parametrize("name", notebooks())
+def test_chapter_shows_all_its_explorers(open_page, name):
+    cells = json.loads((ROOT / name).with_suffix(".ipynb").read_text())["cells"]
+    code = "".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
+    expected = len(re.findall(r"\bexplore\(", code)) - len(re.findall(r"\bdef explore\(", code))
+    page = open_page(name).page
+    assert page.locator("figure.explorer").count() >= expected
+    page.close()
+
+
+@pytest.mark.parametrize("name", read_toc())
+def test_page_is_built_and_light(html, name):
+    page = html / f"{name}.html"
+    assert page.exists()
+    assert page.stat().st_size < MEGABYTE
+
+
+def test_index_leads_to_the_first_page(open_page):
+    page = open_page("index").page
+    page.wait_for_url(f"**/{read_toc()[0]}.html")
+
+
+def test_theme_button_changes_the_colours(open_page):
+    page = open_page(read_toc()[0], color_scheme="light").page
+    seen = set()
+    for _ in range(3):
+        seen.add(page.locator("html").get_attribute("data-theme"))
+        page.locator(".theme-switch-button:visible").click()
+    assert seen == {"light", "dark"}
+
+
+def test_search_finds_a_chapter(open_page):
+    page = open_page("search", "?q=window").page
+    page.locator("#search-results li a").first.wait_for()
