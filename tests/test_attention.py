@@ -30,7 +30,7 @@ def randomise(layer, rng):
 def test_attention_weights_sum_to_one_and_mix_the_values(rng):
     query, key, value = rng.normal(size=(3, 2, 4, 5)).astype("float32")
     bias = rng.normal(size=(4, 4)).astype("float32")
-    mixed, weights = attend(query, key, value, bias)
+    mixed, weights = attend(*map(ops.convert_to_tensor, (query, key, value, bias)))
     expected = reference.softmax(query @ key.swapaxes(1, 2) + bias)
     np.testing.assert_allclose(ops.convert_to_numpy(weights), expected, atol=1e-5)
     np.testing.assert_allclose(ops.convert_to_numpy(mixed), expected @ value, atol=1e-5)
