@@ -6,6 +6,7 @@ from typing import Any
 import keras
 from keras import layers, ops
 
+from smallvit.masks import get_diagonal_mask
 from smallvit.position import get_relative_position_index
 from smallvit.sizes import Size, to_pair
 
@@ -16,6 +17,7 @@ def attend(
     value: Any,
     bias: Any,
     dropout: Callable[[Any], Any] = lambda weights: weights,
+    keep: Any = None,
 ) -> tuple[Any, Any]:
     """Mix values by how well their keys answer each query.
 
@@ -26,68 +28,206 @@ def attend(
         bias: what to add to the scores, positions and masks alike; it broadcasts to
             `(..., num_tokens, num_tokens)`.
         dropout: what to do to the attention weights before they mix the values.
+        keep: 1 where a weight may stand and 0 where it must be exactly 0, broadcasting likewise.
+            It matters where the bias masks a whole row, which a softmax cannot express.
 
     Returns:
         `(mixed, weights)`: the mixed values `(..., num_tokens, value_dim)` and the attention
-        weights `(..., num_tokens, num_tokens)` before dropout; each row of weights sums to 1.
+        weights `(..., num_tokens, num_tokens)` before dropout. Each row of weights sums to 1, or
+        is 0 throughout if nothing of it is kept.
 
     Source: Vaswani et al. 2017, equation 1; the bias is Liu et al. 2021 (Swin), equation 4.
     """
     scores = ops.matmul(query, ops.swapaxes(key, -1, -2)) + bias
     weights = ops.softmax(scores, axis=-1)
+    if keep is not None:
+        weights = weights * keep
     return ops.matmul(dropout(weights), value), weights
 
 
-@keras.saving.register_keras_serializable(package="smallvit")
-class WindowAttention(layers.Layer):
-    """Multi-head self-attention within windows, with a relative position bias.
+class SelfAttention(layers.Layer):
+    """What this module's layers have in common: heads, temperature, diagonal mask.
 
     Args:
-        window_size: height `Mh` and width `Mw` of a window, in tokens; `N = Mh * Mw`.
-        num_heads: attention heads; they divide the channels.
+        num_heads: attention heads.
+        key_dim: channels of a head; by default an equal share of the input's.
         qkv_bias: whether the maps to queries, keys and values have a bias.
         attn_drop: dropout rate of the attention weights.
         proj_drop: dropout rate of the output.
+        diagonal_mask: whether a token is kept from looking at itself. A token that another mask
+            has left alone then looks at nothing: its weights are all 0, and it gets the output
+            projection's bias. (To let it look at what the other mask forbids, as a plain softmax
+            over masked scores would, or at itself, would break the one mask or the other.)
+        learnable_temperature: whether the number that multiplies the scores is learnt. It starts
+            at `key_dim ** -0.5`, where plain attention keeps it.
+        temperature_per: `"head"` or `"layer"`: how many temperatures are learnt.
 
     Call arguments:
-        windows: tensor `(batch * num_windows, N, channels)`.
+        tokens: tensor `(batch * num_windows, N, channels)`; without windows, `num_windows` is 1.
         attn_mask: array `(num_windows, N, N)` added to the scores, or `None`.
+        return_attention_scores: whether to return the attention weights, too.
 
-    Returns a tensor of the shape of `windows`, in the layer's compute dtype.
+    Returns a tensor of the shape of `tokens`, in the layer's compute dtype; with
+    `return_attention_scores`, also the weights `(batch, num_windows, num_heads, N, N)`.
 
-    Source: Liu et al. 2021 (Swin), section 3.2 and equation 4.
+    Raises:
+        ValueError: if no `key_dim` is given and the heads do not divide the channels, or
+            `temperature_per` is something else.
     """
 
     def __init__(
         self,
-        window_size: Size,
         num_heads: int,
+        key_dim: int | None = None,
         qkv_bias: bool = True,
         attn_drop: float = 0.0,
         proj_drop: float = 0.0,
+        diagonal_mask: bool = False,
+        learnable_temperature: bool = False,
+        temperature_per: str = "head",
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
-        self.window_size = to_pair(window_size, "window_size")
+        if temperature_per not in ("head", "layer"):
+            raise ValueError(f"temperature_per must be 'head' or 'layer'; got {temperature_per!r}.")
         self.num_heads = num_heads
+        self.key_dim = key_dim
         self.qkv_bias = qkv_bias
-        self.relative_position_index = get_relative_position_index(self.window_size)
+        self.diagonal_mask = diagonal_mask
+        self.learnable_temperature = learnable_temperature
+        self.temperature_per = temperature_per
         self.attn_drop = layers.Dropout(attn_drop, dtype=self.dtype_policy, name="attn_drop")
         self.proj_drop = layers.Dropout(proj_drop, dtype=self.dtype_policy, name="proj_drop")
 
     def build(self, input_shape: tuple) -> None:
         channels = input_shape[-1]
-        if channels % self.num_heads:
+        if self.key_dim is None and channels % self.num_heads:
             raise ValueError(
                 f"num_heads must divide the channels; got {self.num_heads} heads for {channels}."
             )
-        self.scale = (channels // self.num_heads) ** -0.5
+        key_dim = self.key_dim or channels // self.num_heads
+        inner_dim = self.num_heads * key_dim
         self.qkv = layers.Dense(
-            3 * channels, use_bias=self.qkv_bias, dtype=self.dtype_policy, name="qkv"
+            3 * inner_dim, use_bias=self.qkv_bias, dtype=self.dtype_policy, name="qkv"
         )
         self.proj = layers.Dense(channels, dtype=self.dtype_policy, name="proj")
         self.qkv.build(input_shape)
-        self.proj.build(input_shape)
+        self.proj.build((*input_shape[:-1], inner_dim))
+        self.temperature = key_dim**-0.5
+        if self.learnable_temperature:
+            self.temperature = self.add_weight(
+                shape=(self.num_heads if self.temperature_per == "head" else 1, 1, 1),
+                initializer=keras.initializers.Constant(key_dim**-0.5),
+                name="temperature",
+            )
+
+    def call(
+        self, tokens: Any, attn_mask: Any = None, return_attention_scores: bool = False
+    ) -> Any:
+        bias, keep = self._position_bias(), None
+        mask = self._combine_masks(attn_mask, tokens.shape[1])
+        if mask is not None:
+            bias = bias + mask
+        if self.diagonal_mask:
+            keep = ops.cast(ops.equal(mask, 0), self.compute_dtype)
+        num_windows = 1 if mask is None else mask.shape[0]
+        query, key, value = (
+            self._split_heads(x, num_windows) for x in ops.split(self.qkv(tokens), 3, axis=-1)
+        )
+        mixed, weights = attend(query * self.temperature, key, value, bias, self.attn_drop, keep)
+        output = self.proj_drop(self.proj(self._merge_heads(mixed)))
+        return (output, weights) if return_attention_scores else output
+
+    def _position_bias(self) -> Any:
+        """What positions add to the scores; it broadcasts to `(1, num_heads, N, N)`."""
+        return 0.0
+
+    def _combine_masks(self, attn_mask: Any, num_tokens: int) -> Any:
+        """Window and diagonal mask in one, `(1 or num_windows, 1, N, N)`; `None` if neither."""
+        masks = [] if attn_mask is None else [attn_mask]
+        if self.diagonal_mask:
+            masks.append(get_diagonal_mask(num_tokens))
+        return sum(ops.cast(mask, self.compute_dtype)[:, None] for mask in masks) if masks else None
+
+    def _split_heads(self, x: Any, num_windows: int) -> Any:
+        """`(batch * num_windows, N, inner_dim)` to `(batch, num_windows, heads, N, key_dim)`."""
+        _, num_tokens, inner_dim = x.shape
+        heads = (self.num_heads, inner_dim // self.num_heads)
+        x = ops.reshape(x, (-1, num_windows, num_tokens, *heads))
+        return ops.transpose(x, (0, 1, 3, 2, 4))
+
+    def _merge_heads(self, x: Any) -> Any:
+        """The inverse of `_split_heads`."""
+        _, _, num_heads, num_tokens, key_dim = x.shape
+        x = ops.transpose(x, (0, 1, 3, 2, 4))
+        return ops.reshape(x, (-1, num_tokens, num_heads * key_dim))
+
+    def get_config(self) -> dict:
+        return {
+            **super().get_config(),
+            "num_heads": self.num_heads,
+            "key_dim": self.key_dim,
+            "qkv_bias": self.qkv_bias,
+            "attn_drop": self.attn_drop.rate,
+            "proj_drop": self.proj_drop.rate,
+            "diagonal_mask": self.diagonal_mask,
+            "learnable_temperature": self.learnable_temperature,
+            "temperature_per": self.temperature_per,
+        }
+
+
+@keras.saving.register_keras_serializable(package="smallvit")
+class LocalitySelfAttention(SelfAttention):
+    """Self-attention that looks away from itself, with a temperature it learns (LSA).
+
+    In a sequence of similar tokens, a token's score with itself is the largest, and a small
+    temperature is needed to tell the others apart. LSA masks that score out and learns the
+    temperature. Arguments and results are those of `SelfAttention`; without both parts it
+    is `keras.layers.MultiHeadAttention`.
+
+    Source: Lee, Lee and Song 2021 (arXiv 2112.13492), section 3.2 and equations 7 to 9.
+    """
+
+    def __init__(
+        self,
+        num_heads: int,
+        key_dim: int | None = None,
+        diagonal_mask: bool = True,
+        learnable_temperature: bool = True,
+        **kwargs: Any,
+    ):
+        super().__init__(
+            num_heads,
+            key_dim,
+            diagonal_mask=diagonal_mask,
+            learnable_temperature=learnable_temperature,
+            **kwargs,
+        )
+
+
+@keras.saving.register_keras_serializable(package="smallvit")
+class WindowAttention(SelfAttention):
+    """Multi-head self-attention within windows, with a relative position bias.
+
+    Args:
+        window_size: height `Mh` and width `Mw` of a window, in tokens; `N = Mh * Mw`.
+        num_heads: attention heads; they divide the channels.
+        **kwargs: `SelfAttention`'s other arguments. With `diagonal_mask` and
+            `learnable_temperature` it is SL-Swin's attention: the masks are added after scale and
+            position bias.
+
+    Call arguments and results are those of `SelfAttention`.
+
+    Source: Liu et al. 2021 (Swin), section 3.2 and equation 4.
+    """
+
+    def __init__(self, window_size: Size, num_heads: int, **kwargs: Any):
+        super().__init__(num_heads, **kwargs)
+        self.window_size = to_pair(window_size, "window_size")
+        self.relative_position_index = get_relative_position_index(self.window_size)
+
+    def build(self, input_shape: tuple) -> None:
+        super().build(input_shape)
         height, width = self.window_size
         self.relative_position_bias_table = self.add_weight(
             shape=((2 * height - 1) * (2 * width - 1), self.num_heads),
@@ -95,41 +235,9 @@ class WindowAttention(layers.Layer):
             name="relative_position_bias_table",
         )
 
-    def call(self, windows: Any, attn_mask: Any = None) -> Any:
-        bias = self._position_bias()[None]  # 1 or num_windows, heads, N, N
-        if attn_mask is not None:
-            bias = bias + ops.cast(attn_mask, self.compute_dtype)[:, None]
-        query, key, value = (
-            self._split_heads(x, num_windows=bias.shape[0])
-            for x in ops.split(self.qkv(windows), 3, axis=-1)
-        )
-        mixed, _ = attend(query * self.scale, key, value, bias, self.attn_drop)
-        return self.proj_drop(self.proj(self._merge_heads(mixed)))
-
     def _position_bias(self) -> Any:
-        """The bias of each pair of tokens, `(num_heads, N, N)`."""
         bias = ops.take(self.relative_position_bias_table, self.relative_position_index, axis=0)
-        return ops.transpose(bias, (2, 0, 1))
-
-    def _split_heads(self, x: Any, num_windows: int) -> Any:
-        """`(batch * num_windows, N, channels)` to `(batch, num_windows, heads, N, head_dim)`."""
-        _, num_tokens, channels = x.shape
-        heads = (self.num_heads, channels // self.num_heads)
-        x = ops.reshape(x, (-1, num_windows, num_tokens, *heads))
-        return ops.transpose(x, (0, 1, 3, 2, 4))
-
-    def _merge_heads(self, x: Any) -> Any:
-        """The inverse of `_split_heads`."""
-        _, _, num_heads, num_tokens, head_dim = x.shape
-        x = ops.transpose(x, (0, 1, 3, 2, 4))
-        return ops.reshape(x, (-1, num_tokens, num_heads * head_dim))
+        return ops.transpose(bias, (2, 0, 1))[None]
 
     def get_config(self) -> dict:
-        return {
-            **super().get_config(),
-            "window_size": self.window_size,
-            "num_heads": self.num_heads,
-            "qkv_bias": self.qkv_bias,
-            "attn_drop": self.attn_drop.rate,
-            "proj_drop": self.proj_drop.rate,
-        }
+        return {**super().get_config(), "window_size": self.window_size}

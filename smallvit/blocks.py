@@ -5,7 +5,7 @@ from typing import Any
 import keras
 from keras import layers, ops
 
-from smallvit.attention import WindowAttention
+from smallvit.attention import LocalitySelfAttention, WindowAttention
 from smallvit.masks import get_attn_mask
 from smallvit.patches import pad_grid
 from smallvit.sizes import Size, clamp_window, pad_to_multiple, to_pair
@@ -59,6 +59,7 @@ class Mlp(layers.Layer):
         hidden_dim: channels between the two layers.
         hidden_drop: dropout rate after the GELU.
         proj_drop: dropout rate of the output.
+        out_activation: what follows the second layer; the source has nothing there.
 
     Input and output `(..., channels)`.
 
@@ -66,10 +67,16 @@ class Mlp(layers.Layer):
     """
 
     def __init__(
-        self, hidden_dim: int, hidden_drop: float = 0.0, proj_drop: float = 0.0, **kwargs: Any
+        self,
+        hidden_dim: int,
+        hidden_drop: float = 0.0,
+        proj_drop: float = 0.0,
+        out_activation: str = "linear",
+        **kwargs: Any,
     ):
         super().__init__(**kwargs)
         self.hidden_dim = hidden_dim
+        self.out_activation = keras.activations.get(out_activation)
         self.fc1 = layers.Dense(hidden_dim, dtype=self.dtype_policy, name="fc1")
         self.hidden_drop = layers.Dropout(hidden_drop, dtype=self.dtype_policy, name="hidden_drop")
         self.proj_drop = layers.Dropout(proj_drop, dtype=self.dtype_policy, name="proj_drop")
@@ -82,7 +89,7 @@ class Mlp(layers.Layer):
 
     def call(self, x: Any) -> Any:
         x = keras.activations.gelu(self.fc1(x), approximate=False)
-        return self.proj_drop(self.fc2(self.hidden_drop(x)))
+        return self.proj_drop(self.out_activation(self.fc2(self.hidden_drop(x))))
 
     def get_config(self) -> dict:
         return {
@@ -90,12 +97,137 @@ class Mlp(layers.Layer):
             "hidden_dim": self.hidden_dim,
             "hidden_drop": self.hidden_drop.rate,
             "proj_drop": self.proj_drop.rate,
+            "out_activation": keras.activations.serialize(self.out_activation),
         }
 
 
 @keras.saving.register_keras_serializable(package="smallvit")
-class SwinTransformerBlock(layers.Layer):
-    """Attention within windows, then an MLP, each on a residual branch with the norm first.
+class TransformerBlock(layers.Layer):
+    """Attention among all tokens, then an MLP, each on a residual branch with the norm first.
+
+    Args:
+        num_heads: attention heads.
+        key_dim: channels of a head; by default an equal share of the input's.
+        mlp_ratio: hidden channels of the MLP, in multiples of the channels.
+        qkv_bias: whether the maps to queries, keys and values have a bias.
+        attn_drop: dropout rate of the attention weights.
+        proj_drop: dropout rate of the attention's output.
+        hidden_drop: dropout rate within the MLP.
+        mlp_drop: dropout rate of the MLP's output.
+        drop_path: rate at which either branch is dropped whole, sample by sample.
+        locality: whether attention masks the diagonal and learns its temperature (LSA).
+        temperature_per: `"head"` or `"layer"`: how many temperatures are learnt.
+        out_activation: what follows the MLP's second layer.
+        epsilon: the LayerNormalizations'.
+
+    Call arguments:
+        x: tensor `(batch, num_tokens, channels)`.
+        return_attention_scores: whether to return the attention weights, too.
+
+    Returns a tensor of the shape of `x`; with `return_attention_scores`, also the weights
+    `(batch, num_windows, num_heads, N, N)`, here with one window of all tokens.
+
+    Source: Dosovitskiy et al. 2021 (ViT), equations 2 and 3.
+    """
+
+    def __init__(
+        self,
+        num_heads: int,
+        key_dim: int | None = None,
+        mlp_ratio: float = 4.0,
+        qkv_bias: bool = True,
+        attn_drop: float = 0.0,
+        proj_drop: float = 0.0,
+        hidden_drop: float = 0.0,
+        mlp_drop: float = 0.0,
+        drop_path: float = 0.0,
+        locality: bool = False,
+        temperature_per: str = "head",
+        out_activation: str = "linear",
+        epsilon: float = 1e-5,
+        **kwargs: Any,
+    ):
+        super().__init__(**kwargs)
+        self.num_heads = num_heads
+        self.key_dim = key_dim
+        self.mlp_ratio = mlp_ratio
+        self.qkv_bias = qkv_bias
+        self.attn_drop = attn_drop
+        self.proj_drop = proj_drop
+        self.hidden_drop = hidden_drop
+        self.mlp_drop = mlp_drop
+        self.drop_path = drop_path
+        self.locality = locality
+        self.temperature_per = temperature_per
+        self.out_activation = out_activation
+        self.epsilon = epsilon
+
+    def build(self, input_shape: tuple) -> None:
+        policy = self.dtype_policy
+        self.norm1 = layers.LayerNormalization(epsilon=self.epsilon, dtype=policy, name="norm1")
+        self.attn = self._build_attention(
+            input_shape,
+            num_heads=self.num_heads,
+            key_dim=self.key_dim,
+            qkv_bias=self.qkv_bias,
+            attn_drop=self.attn_drop,
+            proj_drop=self.proj_drop,
+            diagonal_mask=self.locality,
+            learnable_temperature=self.locality,
+            temperature_per=self.temperature_per,
+            dtype=policy,
+            name="attn",
+        )
+        self.drop_path1 = DropPath(self.drop_path, dtype=policy, name="drop_path1")
+        self.norm2 = layers.LayerNormalization(epsilon=self.epsilon, dtype=policy, name="norm2")
+        self.mlp = Mlp(
+            int(input_shape[-1] * self.mlp_ratio),
+            hidden_drop=self.hidden_drop,
+            proj_drop=self.mlp_drop,
+            out_activation=self.out_activation,
+            dtype=policy,
+            name="mlp",
+        )
+        self.drop_path2 = DropPath(self.drop_path, dtype=policy, name="drop_path2")
+        for layer in (self.norm1, self.norm2, self.mlp):
+            layer.build(input_shape)
+
+    def call(self, x: Any, return_attention_scores: bool = False) -> Any:
+        attended, weights = self._attend(self.norm1(x))
+        x = x + self.drop_path1(attended)
+        x = x + self.drop_path2(self.mlp(self.norm2(x)))
+        return (x, weights) if return_attention_scores else x
+
+    def _build_attention(self, input_shape: tuple, **arguments: Any) -> layers.Layer:
+        attention = LocalitySelfAttention(**arguments)
+        attention.build(input_shape)
+        return attention
+
+    def _attend(self, x: Any) -> tuple[Any, Any]:
+        return self.attn(x, return_attention_scores=True)
+
+    def get_config(self) -> dict:
+        return {
+            **super().get_config(),
+            "num_heads": self.num_heads,
+            "key_dim": self.key_dim,
+            "mlp_ratio": self.mlp_ratio,
+            "qkv_bias": self.qkv_bias,
+            "attn_drop": self.attn_drop,
+            "proj_drop": self.proj_drop,
+            "hidden_drop": self.hidden_drop,
+            "mlp_drop": self.mlp_drop,
+            "drop_path": self.drop_path,
+            "locality": self.locality,
+            "temperature_per": self.temperature_per,
+            "out_activation": self.out_activation,
+            "epsilon": self.epsilon,
+        }
+
+
+@keras.saving.register_keras_serializable(package="smallvit")
+class SwinTransformerBlock(TransformerBlock):
+    """A transformer block on a grid of tokens, whose attention stays within windows.
 
     Any grid will do. Where the window does not divide it, the grid is padded and the padding
     masked; where the window covers an axis, it is cut to that axis and not shifted.
@@ -104,104 +236,48 @@ class SwinTransformerBlock(layers.Layer):
         num_heads: attention heads; they divide the channels.
         window_size: height and width of a window, in tokens.
         shift_size: how far the windows are shifted down and right, in tokens.
-        mlp_ratio: hidden channels of the MLP, in multiples of the channels.
-        qkv_bias: whether the maps to queries, keys and values have a bias.
-        attn_drop: dropout rate of the attention weights.
-        hidden_drop: dropout rate within the MLP.
-        proj_drop: dropout rate of either branch's output, element by element.
-        drop_path: rate at which either branch is dropped whole, sample by sample.
+        **kwargs: `TransformerBlock`'s other arguments.
 
-    Input and output `(batch, height, width, channels)`.
+    Call arguments and results are those of `TransformerBlock`, with `x` a grid
+    `(batch, height, width, channels)`.
 
     Source: Liu et al. 2021 (Swin), section 3.2 and equation 3.
     """
 
-    def __init__(
-        self,
-        num_heads: int,
-        window_size: Size,
-        shift_size: Size = 0,
-        mlp_ratio: float = 4.0,
-        qkv_bias: bool = True,
-        attn_drop: float = 0.0,
-        hidden_drop: float = 0.0,
-        proj_drop: float = 0.0,
-        drop_path: float = 0.0,
-        **kwargs: Any,
-    ):
-        super().__init__(**kwargs)
-        self.num_heads = num_heads
+    def __init__(self, num_heads: int, window_size: Size, shift_size: Size = 0, **kwargs: Any):
+        super().__init__(num_heads, **kwargs)
         self.window_size = to_pair(window_size, "window_size")
         self.shift_size = to_pair(shift_size, "shift_size", minimum=0)
-        self.mlp_ratio = mlp_ratio
-        self.qkv_bias = qkv_bias
-        self.attn_drop = attn_drop
-        self.hidden_drop = hidden_drop
-        self.proj_drop = proj_drop
-        self.drop_path = drop_path
 
     def build(self, input_shape: tuple) -> None:
-        _, height, width, channels = input_shape
-        self.input_resolution = (height, width)
+        self.input_resolution = tuple(input_shape[1:3])
         self.window, self.shift = clamp_window(
             self.input_resolution, self.window_size, self.shift_size
         )
         self.attn_mask = get_attn_mask(self.input_resolution, self.window, self.shift)
-        policy = self.dtype_policy
-        self.norm1 = layers.LayerNormalization(epsilon=1e-5, dtype=policy, name="norm1")
-        self.attn = WindowAttention(
-            self.window,
-            self.num_heads,
-            qkv_bias=self.qkv_bias,
-            attn_drop=self.attn_drop,
-            proj_drop=self.proj_drop,
-            dtype=policy,
-            name="attn",
-        )
-        self.drop_path1 = DropPath(self.drop_path, dtype=policy, name="drop_path1")
-        self.norm2 = layers.LayerNormalization(epsilon=1e-5, dtype=policy, name="norm2")
-        self.mlp = Mlp(
-            int(channels * self.mlp_ratio),
-            hidden_drop=self.hidden_drop,
-            proj_drop=self.proj_drop,
-            dtype=policy,
-            name="mlp",
-        )
-        self.drop_path2 = DropPath(self.drop_path, dtype=policy, name="drop_path2")
-        for layer in (self.norm1, self.norm2, self.mlp):
-            layer.build(input_shape)
-        self.attn.build((None, self.window[0] * self.window[1], channels))
+        super().build(input_shape)
 
-    def call(self, x: Any) -> Any:
-        x = x + self.drop_path1(self._attend_in_windows(self.norm1(x)))
-        return x + self.drop_path2(self.mlp(self.norm2(x)))
+    def _build_attention(self, input_shape: tuple, **arguments: Any) -> layers.Layer:
+        attention = WindowAttention(self.window, **arguments)
+        attention.build((None, self.window[0] * self.window[1], input_shape[-1]))
+        return attention
 
-    def _attend_in_windows(self, x: Any) -> Any:
+    def _attend(self, x: Any) -> tuple[Any, Any]:
         _, height, width, channels = x.shape
         padded_height, padded_width = pad_to_multiple((height, width), self.window)
         x = roll_grid(pad_grid(x, (padded_height, padded_width)), -self.shift[0], -self.shift[1])
         windows = window_partition(x, self.window)
         tokens = ops.reshape(windows, (-1, self.window[0] * self.window[1], channels))
-        tokens = self.attn(tokens, attn_mask=self.attn_mask)
+        tokens, weights = self.attn(tokens, attn_mask=self.attn_mask, return_attention_scores=True)
         windows = ops.reshape(tokens, (-1, *self.window, channels))
         x = window_reverse(windows, self.window, padded_height, padded_width)
-        return roll_grid(x, *self.shift)[:, :height, :width]
-
-    def compute_output_shape(self, input_shape: tuple) -> tuple:
-        return input_shape
+        return roll_grid(x, *self.shift)[:, :height, :width], weights
 
     def get_config(self) -> dict:
         return {
             **super().get_config(),
-            "num_heads": self.num_heads,
             "window_size": self.window_size,
             "shift_size": self.shift_size,
-            "mlp_ratio": self.mlp_ratio,
-            "qkv_bias": self.qkv_bias,
-            "attn_drop": self.attn_drop,
-            "hidden_drop": self.hidden_drop,
-            "proj_drop": self.proj_drop,
-            "drop_path": self.drop_path,
         }
 
 

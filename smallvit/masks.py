@@ -9,6 +9,11 @@ MASKED = -100.0
 it stays finite in every float type."""
 
 
+DIAGONAL = -10_000.0
+"""What the diagonal mask adds to a token's score with itself. A temperature that is learnt can make
+that score far larger than `MASKED`."""
+
+
 def get_attn_mask(input_resolution: Size, window_size: Size, shift_size: Size) -> np.ndarray | None:
     """Mask for attention in windows of a grid that was rolled, and padded where need be.
 
@@ -45,6 +50,21 @@ def get_attn_mask(input_resolution: Size, window_size: Size, shift_size: Size) -
     regions = regions.reshape(rows * columns, window[0] * window[1])
     same_region = regions[:, :, None] == regions[:, None, :]
     return np.where(same_region, 0.0, MASKED).astype("float32")
+
+
+def get_diagonal_mask(num_tokens: int) -> np.ndarray:
+    """Mask that keeps each token from looking at itself.
+
+    Args:
+        num_tokens: tokens `N` that attend to one another, a class token included.
+
+    Returns:
+        float32 array `(1, N, N)`, -10,000 on the diagonal and 0 elsewhere: more than any score
+        makes up for, and still finite in float16.
+
+    Source: Lee, Lee and Song 2021 (arXiv 2112.13492), section 3.2.
+    """
+    return np.where(np.eye(num_tokens, dtype=bool), DIAGONAL, 0.0).astype("float32")[None]
 
 
 def _axis_regions(size: int, padded: int, shift: int) -> np.ndarray:

@@ -103,6 +103,37 @@ class PositionEmbedding(layers.Layer):
 
 
 @keras.saving.register_keras_serializable(package="smallvit")
+class ClassToken(layers.Layer):
+    """Put one learnt token before a sequence, for the head to read.
+
+    Args:
+        initializer: how the token starts.
+
+    Input `(batch, num_tokens, channels)`; output `(batch, 1 + num_tokens, channels)`.
+
+    Source: Dosovitskiy et al. 2021 (ViT), equation 1.
+    """
+
+    def __init__(self, initializer: Any = "random_normal", **kwargs: Any):
+        super().__init__(**kwargs)
+        self.initializer = keras.initializers.get(initializer)
+
+    def build(self, input_shape: tuple) -> None:
+        self.token = self.add_weight(
+            shape=(1, 1, input_shape[-1]), initializer=self.initializer, name="token"
+        )
+
+    def call(self, tokens: Any) -> Any:
+        batch, _, channels = ops.shape(tokens)
+        first = ops.broadcast_to(self.token, (batch, 1, channels))
+        return ops.concatenate([first, tokens], axis=1)
+
+    def get_config(self) -> dict:
+        initializer = keras.initializers.serialize(self.initializer)
+        return {**super().get_config(), "initializer": initializer}
+
+
+@keras.saving.register_keras_serializable(package="smallvit")
 class PatchMerging(layers.Layer):
     """Halve a grid: each 2 x 2 neighbourhood becomes one token.
 
@@ -141,6 +172,80 @@ class PatchMerging(layers.Layer):
 
     def get_config(self) -> dict:
         return {**super().get_config(), "dim": self.dim, "norm": self.norm is not None}
+
+
+def shift_diagonally(images: Any, shift: int) -> Any:
+    """Lay an image and its four diagonal shifts on top of one another.
+
+    What is shifted in from outside the image is zero.
+
+    Args:
+        images: array or tensor `(batch, height, width, channels)`, any dtype.
+        shift: how far, in pixels along each axis.
+
+    Returns:
+        Tensor `(batch, height, width, 5 * channels)`: the image itself, then the image as seen by
+        a reader who looks `shift` pixels to the left and up, right and up, left and down, right
+        and down.
+
+    Raises:
+        ValueError: if `shift` is negative.
+
+    Source: Lee, Lee and Song 2021 (arXiv 2112.13492), section 3.1 and equation 4.
+    """
+    if shift < 0:
+        raise ValueError(f"shift must not be negative; got {shift}.")
+    _, height, width, _ = images.shape
+    padded = ops.pad(images, ((0, 0), (shift, shift), (shift, shift), (0, 0)))
+    corners = [(row, column) for row in (0, 2 * shift) for column in (0, 2 * shift)]
+    shifted = [padded[:, i : i + height, j : j + width] for i, j in corners]
+    return ops.concatenate([images, *shifted], axis=-1)
+
+
+@keras.saving.register_keras_serializable(package="smallvit")
+class ShiftedPatchTokenization(layers.Layer):
+    """Patches to tokens that also see half a patch beyond their borders (SPT).
+
+    Shift diagonally by half a patch, cut into patches, normalise, and map linearly. With a patch
+    of 2 it stands in for Swin's patch merging just as well. An image that the patch does not
+    divide is padded with zeros at the bottom or right.
+
+    Args:
+        patch_size: side `P` of a patch, in pixels or tokens.
+        dim: channels of a token.
+        epsilon: the LayerNormalization's.
+
+    Input `(batch, height, width, channels)`; output
+    `(batch, ceil(height / P), ceil(width / P), dim)`, both in the layer's compute dtype.
+
+    Source: Lee, Lee and Song 2021 (arXiv 2112.13492), section 3.1 and equations 4 to 6.
+    """
+
+    def __init__(self, patch_size: int, dim: int, epsilon: float = 1e-5, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.patch_size = patch_size
+        self.dim = dim
+        self.epsilon = epsilon
+        self.norm = layers.LayerNormalization(epsilon=epsilon, dtype=self.dtype_policy, name="norm")
+        self.proj = layers.Dense(dim, dtype=self.dtype_policy, name="proj")
+
+    def build(self, input_shape: tuple) -> None:
+        patch_shape = (None, 5 * self.patch_size**2 * input_shape[-1])
+        self.norm.build(patch_shape)
+        self.proj.build(patch_shape)
+
+    def call(self, images: Any) -> Any:
+        images = pad_grid(images, pad_to_multiple(images.shape[1:3], self.patch_size))
+        images = shift_diagonally(images, self.patch_size // 2)
+        return self.proj(self.norm(patchify(images, self.patch_size)))
+
+    def get_config(self) -> dict:
+        return {
+            **super().get_config(),
+            "patch_size": self.patch_size,
+            "dim": self.dim,
+            "epsilon": self.epsilon,
+        }
 
 
 def pad_grid(x: Any, resolution: tuple[int, int]) -> Any:

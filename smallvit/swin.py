@@ -1,13 +1,18 @@
 """Swin Transformers: the stages, and the models that were published."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import keras
 import numpy as np
 from keras import layers
 
 from smallvit.blocks import SwinTransformerBlock
-from smallvit.patches import PatchEmbed, PatchMerging, PositionEmbedding
+from smallvit.patches import (
+    PatchEmbed,
+    PatchMerging,
+    PositionEmbedding,
+    ShiftedPatchTokenization,
+)
 from smallvit.sizes import Size, to_pair
 
 
@@ -31,6 +36,9 @@ class SwinConfig:
         attn_drop_rate: dropout rate of the attention weights.
         hidden_drop_rate: dropout rate within the MLPs.
         proj_drop_rate: dropout rate of each branch's output, element by element.
+        shifted_patches: whether shifted patch tokenization takes the place of patch embedding and
+            of both mergings.
+        locality: whether attention masks the diagonal and learns its temperature.
         drop_path_rate: rate at which the last block drops a branch whole, sample by sample; the
             rate grows in equal steps from 0 in the first block.
 
@@ -49,6 +57,8 @@ class SwinConfig:
     qkv_bias: bool = True
     position_initializer: str = "truncated_normal"
     norm: bool = True
+    shifted_patches: bool = False
+    locality: bool = False
     attn_drop_rate: float = 0.0
     hidden_drop_rate: float = 0.0
     proj_drop_rate: float = 0.0
@@ -82,6 +92,15 @@ SWIN_KERAS = SwinConfig(
 SWIN_PAPER = SwinConfig()
 """The Swin of Lee, Lee and Song 2021 (arXiv 2112.13492): 7,107,838 parameters."""
 
+S_SWIN_PAPER = replace(SWIN_PAPER, shifted_patches=True)
+"""The same with shifted patch tokenization: 8,596,726 parameters."""
+
+L_SWIN_PAPER = replace(SWIN_PAPER, locality=True)
+"""The same with locality self-attention: 7,107,928 parameters."""
+
+SL_SWIN_PAPER = replace(SWIN_PAPER, shifted_patches=True, locality=True)
+"""The same with both: 8,596,816 parameters."""
+
 
 def swin_transformer(config: SwinConfig, name: str = "swin") -> keras.Model:
     """Build a Swin Transformer as a functional Keras model.
@@ -100,30 +119,42 @@ def swin_transformer(config: SwinConfig, name: str = "swin") -> keras.Model:
     drop_path_rates = iter(np.linspace(0, config.drop_path_rate, sum(config.depths)).tolist())
 
     images = keras.Input((*to_pair(config.image_size, "image_size"), 3), name="images")
-    x = PatchEmbed(config.patch_size, config.embed_dim, norm=config.norm, name="patch_embed")(
-        images
-    )
+    x = _embed(config, "patch_embed")(images)
     x = PositionEmbedding(config.position_initializer, name="position_embedding")(x)
     for stage, (depth, num_heads) in enumerate(
         zip(config.depths, config.num_heads, strict=True), start=1
     ):
         if stage > 1:
-            x = PatchMerging(2 * x.shape[-1], norm=config.norm, name=f"stage{stage}_merging")(x)
+            x = _merge(config, 2 * x.shape[-1], f"stage{stage}_merging")(x)
         for block in range(1, depth + 1):
-            x = SwinTransformerBlock(
+            x, _ = SwinTransformerBlock(
                 num_heads,
                 config.window_size,
                 shift_size=0 if block % 2 else shift_size,
                 mlp_ratio=config.mlp_ratio,
                 qkv_bias=config.qkv_bias,
                 attn_drop=config.attn_drop_rate,
-                hidden_drop=config.hidden_drop_rate,
                 proj_drop=config.proj_drop_rate,
+                hidden_drop=config.hidden_drop_rate,
+                mlp_drop=config.proj_drop_rate,
                 drop_path=next(drop_path_rates),
+                locality=config.locality,
                 name=f"stage{stage}_block{block}",
-            )(x)
+            )(x, return_attention_scores=True)
     if config.norm:
         x = layers.LayerNormalization(epsilon=1e-5, name="norm")(x)
     x = layers.GlobalAveragePooling2D(name="pool")(x)
     logits = layers.Dense(config.num_classes, dtype="float32", name="head")(x)
     return keras.Model(images, logits, name=name)
+
+
+def _embed(config: SwinConfig, name: str) -> layers.Layer:
+    if config.shifted_patches:
+        return ShiftedPatchTokenization(config.patch_size, config.embed_dim, name=name)
+    return PatchEmbed(config.patch_size, config.embed_dim, norm=config.norm, name=name)
+
+
+def _merge(config: SwinConfig, dim: int, name: str) -> layers.Layer:
+    if config.shifted_patches:
+        return ShiftedPatchTokenization(2, dim, name=name)
+    return PatchMerging(dim, norm=config.norm, name=name)

@@ -4,7 +4,7 @@ import pytest
 import reference
 from keras import ops
 
-from smallvit.attention import WindowAttention, attend
+from smallvit.attention import LocalitySelfAttention, WindowAttention, attend
 from smallvit.masks import get_attn_mask
 
 
@@ -69,6 +69,97 @@ def test_dropout_works_in_training_only(rng):
     moving = [ops.convert_to_numpy(layer(x, training=True)) for _ in range(2)]
     np.testing.assert_array_equal(*still)
     assert np.abs(moving[0] - moving[1]).max() > 0.01
+
+
+def test_without_locality_it_is_keras_attention(rng):
+    x = rng.normal(size=(2, 5, 12)).astype("float32")
+    ours = LocalitySelfAttention(3, 4, diagonal_mask=False, learnable_temperature=False)
+    ours.build(x.shape)
+    randomise(ours, rng)
+    theirs = keras.layers.MultiHeadAttention(3, 4)
+    theirs.build(x.shape, x.shape)
+    kernels = np.split(ops.convert_to_numpy(ours.qkv.kernel), 3, axis=-1)
+    biases = np.split(ops.convert_to_numpy(ours.qkv.bias), 3)
+    weights = [array for pair in zip(kernels, biases, strict=True) for array in pair]
+    weights += [ops.convert_to_numpy(w) for w in ours.proj.weights]
+    theirs.set_weights([w.reshape(t.shape) for w, t in zip(weights, theirs.weights, strict=True)])
+    expected, expected_weights = theirs(x, x, return_attention_scores=True)
+    actual, actual_weights = ours(x, return_attention_scores=True)
+    np.testing.assert_allclose(
+        ops.convert_to_numpy(actual), ops.convert_to_numpy(expected), atol=1e-5
+    )
+    np.testing.assert_allclose(
+        ops.convert_to_numpy(actual_weights)[:, 0],
+        ops.convert_to_numpy(expected_weights),
+        atol=1e-5,
+    )
+
+
+def test_with_locality_no_token_looks_at_itself_and_the_others_share_the_weight(rng):
+    x = rng.normal(size=(2, 5, 8)).astype("float32")
+    layer = LocalitySelfAttention(2, 4)
+    _, weights = layer(x, return_attention_scores=True)
+    weights = ops.convert_to_numpy(weights)
+    assert weights.shape == (2, 1, 2, 5, 5)
+    assert (np.diagonal(weights, axis1=-2, axis2=-1) == 0).all()
+    np.testing.assert_allclose(weights.sum(-1), 1, atol=1e-6)
+
+
+@pytest.mark.parametrize(("per", "count"), [("head", 2), ("layer", 1)])
+def test_the_temperature_multiplies_the_scores_head_by_head(rng, per, count):
+    x = rng.normal(size=(1, 4, 8)).astype("float32")
+    layer = LocalitySelfAttention(2, 4, temperature_per=per, qkv_bias=False)
+    layer.build(x.shape)
+    assert layer.temperature.shape == (count, 1, 1)
+    np.testing.assert_allclose(ops.convert_to_numpy(layer.temperature), 4**-0.5)
+    temperature = np.linspace(0.5, 2, count).astype("float32")[:, None, None]
+    layer.temperature.assign(temperature)
+    query, key, _ = np.split(x @ ops.convert_to_numpy(layer.qkv.kernel), 3, axis=-1)
+    query, key = (a.reshape(4, 2, 4).swapaxes(0, 1) for a in (query, key))
+    scores = temperature * (query @ key.swapaxes(1, 2))
+    scores[:, np.eye(4, dtype=bool)] = -np.inf
+    _, weights = layer(x, return_attention_scores=True)
+    np.testing.assert_allclose(
+        ops.convert_to_numpy(weights)[0, 0], reference.softmax(scores), atol=1e-5
+    )
+
+
+def test_a_large_temperature_does_not_lift_the_diagonal_mask(rng):
+    x = 10 * rng.normal(size=(1, 6, 8)).astype("float32")
+    layer = LocalitySelfAttention(1, 8)
+    layer.build(x.shape)
+    kernel = np.concatenate([np.eye(8), np.eye(8), np.eye(8)], axis=1)  # each token its own key
+    layer.qkv.kernel.assign(kernel)
+    layer.temperature.assign([[[1.0]]])
+    _, weights = layer(x, return_attention_scores=True)
+    np.testing.assert_allclose(ops.convert_to_numpy(weights).sum(-1), 1, atol=1e-5)
+
+
+def test_a_token_left_alone_looks_at_nothing(rng):
+    mask = get_attn_mask((4, 4), 2, 1)
+    layer = WindowAttention(2, 2, diagonal_mask=True, learnable_temperature=True)
+    x = rng.normal(size=(4, 4, 8)).astype("float32")
+    layer.build(x.shape)
+    randomise(layer, rng)
+    output, weights = layer(x, attn_mask=mask, return_attention_scores=True)
+    lone_window = ops.convert_to_numpy(weights)[0, 3]
+    assert (lone_window == 0).all()
+    np.testing.assert_allclose(
+        ops.convert_to_numpy(output)[3],
+        np.tile(ops.convert_to_numpy(layer.proj.bias), (4, 1)),
+        atol=1e-6,
+    )
+
+
+def test_temperature_per_something_else_is_refused():
+    with pytest.raises(ValueError, match="temperature_per must be 'head' or 'layer'; got 'token'"):
+        LocalitySelfAttention(2, temperature_per="token")
+
+
+def test_locality_self_attention_comes_back_from_its_config():
+    layer = LocalitySelfAttention(2, 3, diagonal_mask=False, temperature_per="layer")
+    again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(layer))
+    assert again.get_config() == layer.get_config()
 
 
 def test_window_attention_comes_back_from_its_config():

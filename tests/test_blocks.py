@@ -5,7 +5,7 @@ import reference
 from keras import ops
 from test_attention import randomise, reference_attention_weights
 
-from smallvit.blocks import DropPath, Mlp, SwinTransformerBlock
+from smallvit.blocks import DropPath, Mlp, SwinTransformerBlock, TransformerBlock
 
 
 def reference_block_weights(block):
@@ -142,8 +142,9 @@ def test_drop_path_refuses_a_rate_out_of_range(rate):
     "layer",
     [
         DropPath(0.2, seed=3),
-        Mlp(8, 0.1, 0.2),
-        SwinTransformerBlock(2, (2, 3), (1, 0), 3.0, False, 0.1, 0.2, 0.3, 0.4),
+        Mlp(8, 0.1, 0.2, out_activation="gelu"),
+        TransformerBlock(2, 4, 3.0, False, 0.1, 0.2, 0.3, 0.4, 0.5, True, "layer", "gelu", 1e-6),
+        SwinTransformerBlock(2, (2, 3), (1, 0), mlp_ratio=3.0, locality=True, drop_path=0.1),
     ],
 )
 def test_a_layer_comes_back_from_its_config(layer):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import reference
 
-from smallvit.masks import get_attn_mask
+from smallvit.masks import get_attn_mask, get_diagonal_mask
 from smallvit.sizes import clamp_window
 
 # Every window from 1 x 1 to 4 x 4, two or three windows along each axis, shifts from 0 up.
@@ -59,3 +59,11 @@ def test_no_mask_without_a_shift(grid, window, shift):
 def test_a_window_of_two_shifted_by_one_leaves_four_lone_tokens_in_the_corner():
     corner = get_attn_mask((4, 4), 2, 1)[-1]
     np.testing.assert_array_equal(corner == 0, np.eye(4, dtype=bool))
+
+
+def test_the_diagonal_mask_masks_the_diagonal_and_stays_finite_in_float16():
+    mask = get_diagonal_mask(3)
+    assert mask.shape == (1, 3, 3)
+    np.testing.assert_array_equal(mask[0] == 0, ~np.eye(3, dtype=bool))
+    assert np.isfinite(mask.astype("float16")).all()
+    assert mask.min() < -1000

@@ -4,7 +4,15 @@ import pytest
 import reference
 from keras import ops
 
-from smallvit.patches import PatchEmbed, PatchMerging, PositionEmbedding, patchify
+from smallvit.patches import (
+    ClassToken,
+    PatchEmbed,
+    PatchMerging,
+    PositionEmbedding,
+    ShiftedPatchTokenization,
+    patchify,
+    shift_diagonally,
+)
 
 
 @pytest.mark.parametrize(("size", "patch"), [((8, 8), 2), ((6, 4), (3, 2)), ((4, 4), 4)])
@@ -56,9 +64,77 @@ def test_patch_merging_pads_an_odd_grid_with_zeros(rng):
     np.testing.assert_allclose(merged, ops.convert_to_numpy(layer(padded)), atol=1e-6)
 
 
+def test_class_token_leads_every_sequence(rng):
+    tokens = rng.normal(size=(3, 4, 5)).astype("float32")
+    layer = ClassToken()
+    longer = ops.convert_to_numpy(layer(tokens))
+    np.testing.assert_array_equal(longer[:, 1:], tokens)
+    np.testing.assert_array_equal(
+        longer[:, 0], np.repeat(ops.convert_to_numpy(layer.token)[0], 3, 0)
+    )
+
+
+@pytest.mark.parametrize(("size", "shift"), [((6, 6), 2), ((5, 8), 1), ((4, 3), 0), ((3, 3), 4)])
+def test_shifts_pixel_by_pixel(rng, size, shift):
+    images = rng.normal(size=(2, *size, 3)).astype("float32")
+    shifted = ops.convert_to_numpy(shift_diagonally(images, shift))
+    assert shifted.shape == (2, *size, 15)
+    np.testing.assert_array_equal(shifted, reference.diagonal_shifts_by_loops(images, shift))
+
+
+@pytest.mark.parametrize("shift", [1, 2, 3])
+def test_cropping_before_padding_is_the_same(rng, shift):
+    """The Keras example crops, then pads to one side: its four images are ours, in its order."""
+    images = rng.normal(size=(1, 7, 8, 3)).astype("float32")
+    shifted = ops.convert_to_numpy(shift_diagonally(images, shift))
+    _, left_up, right_up, left_down, right_down = np.split(shifted, 5, axis=-1)
+    before, after, all_of_it = slice(shift, None), slice(None, -shift), (0, 0)
+    ways = [  # rows and columns that are kept, and where the zeros go
+        (right_down, before, before, (0, shift), (0, shift)),
+        (right_up, after, before, (shift, 0), (0, shift)),
+        (left_down, before, after, (0, shift), (shift, 0)),
+        (left_up, after, after, (shift, 0), (shift, 0)),
+    ]
+    for ours, rows, columns, pad_rows, pad_columns in ways:
+        cropped = images[:, rows, columns]
+        theirs = np.pad(cropped, (all_of_it, pad_rows, pad_columns, all_of_it))
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_a_negative_shift_is_refused():
+    with pytest.raises(ValueError, match="shift must not be negative; got -1"):
+        shift_diagonally(np.zeros((1, 2, 2, 1)), -1)
+
+
+@pytest.mark.parametrize(("size", "patch"), [((8, 8), 4), ((6, 9), 3), ((4, 6), 2), ((5, 5), 5)])
+def test_spt_against_numpy(rng, size, patch):
+    images = rng.normal(size=(2, *size, 3)).astype("float32")
+    layer = ShiftedPatchTokenization(patch, 7)
+    tokens = ops.convert_to_numpy(layer(images))
+    assert tokens.shape == (2, size[0] // patch, size[1] // patch, 7)
+    weights = {w.path.split("/", 1)[1]: ops.convert_to_numpy(w) for w in layer.weights}
+    shifted = reference.diagonal_shifts_by_loops(images, patch // 2)
+    normed = reference.layer_norm(
+        reference.patches_by_loops(shifted, patch), weights["norm/gamma"], weights["norm/beta"]
+    )
+    expected = reference.dense(normed, weights["proj/kernel"], weights["proj/bias"])
+    np.testing.assert_allclose(tokens.reshape(expected.shape), expected, atol=1e-5)
+
+
+def test_spt_pads_what_the_patch_does_not_divide(rng):
+    x = rng.normal(size=(1, 3, 5, 2)).astype("float32")
+    layer = ShiftedPatchTokenization(2, 4)
+    padded = np.pad(x, ((0, 0), (0, 1), (0, 1), (0, 0)))
+    np.testing.assert_array_equal(
+        ops.convert_to_numpy(layer(x)), ops.convert_to_numpy(layer(padded))
+    )
+
+
 @pytest.mark.parametrize(
     "layer",
     [
+        ShiftedPatchTokenization(3, 8, epsilon=1e-6),
+        ClassToken("zeros"),
         PatchEmbed((2, 3), 8, norm=True, name="embed"),
         PatchMerging(6, norm=False),
         PositionEmbedding("zeros"),

@@ -6,8 +6,16 @@ import pytest
 import reference
 from keras import ops
 
-from smallvit.swin import SWIN_KERAS, SWIN_PAPER, SwinConfig, swin_transformer
+from smallvit import swin
+from smallvit.swin import SWIN_KERAS, SwinConfig, swin_transformer
 
+COUNTS = {
+    "SWIN_KERAS": 162_996,
+    "SWIN_PAPER": 7_107_838,
+    "S_SWIN_PAPER": 8_596_726,
+    "L_SWIN_PAPER": 7_107_928,
+    "SL_SWIN_PAPER": 8_596_816,
+}
 SMALL = SwinConfig(
     image_size=16,
     embed_dim=8,
@@ -50,9 +58,9 @@ def test_the_example_with_the_same_weights_gives_the_same_outputs(rng):
     )
 
 
-@pytest.mark.parametrize(("config", "parameters"), [(SWIN_KERAS, 162_996), (SWIN_PAPER, 7_107_838)])
-def test_trainable_parameters_are_as_published(config, parameters):
-    model = swin_transformer(config)
+@pytest.mark.parametrize(("name", "parameters"), COUNTS.items())
+def test_trainable_parameters_are_as_published(name, parameters):
+    model = swin_transformer(getattr(swin, name))
     assert sum(int(np.prod(w.shape)) for w in model.trainable_weights) == parameters
 
 
@@ -96,6 +104,33 @@ def test_a_saved_model_loads_and_gives_the_same(rng, tmp_path):
     images = rng.random((2, 16, 16, 3)).astype("float32")
     model.save(tmp_path / "swin.keras")
     loaded = keras.models.load_model(tmp_path / "swin.keras")
+    np.testing.assert_allclose(
+        ops.convert_to_numpy(loaded(images)), ops.convert_to_numpy(model(images)), atol=1e-6
+    )
+
+
+@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16", "mixed_float16"])
+def test_sl_swin_on_grids_of_16_8_and_4_stays_finite_and_loads(rng, tmp_path, policy):
+    keras.config.set_dtype_policy(policy)
+    model = swin_transformer(
+        SwinConfig(
+            embed_dim=8,
+            depths=(2, 2, 1),
+            num_heads=(1, 2, 4),
+            num_classes=5,
+            shifted_patches=True,
+            locality=True,
+        )
+    )
+    assert [layer.input_resolution[0] for layer in model.layers if "block" in layer.name] == [
+        *(16, 16, 8, 8, 4)
+    ]
+    images = rng.random((4, 32, 32, 3)).astype("float32")
+    model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    assert np.isfinite(model.fit(images, np.arange(4), verbose=0).history["loss"]).all()
+    assert all(np.isfinite(ops.convert_to_numpy(weight)).all() for weight in model.weights)
+    model.save(tmp_path / "sl-swin.keras")
+    loaded = keras.models.load_model(tmp_path / "sl-swin.keras")
     np.testing.assert_allclose(
         ops.convert_to_numpy(loaded(images)), ops.convert_to_numpy(model(images)), atol=1e-6
     )

@@ -37,8 +37,11 @@ def test_runs_in_the_usual_kernel(notebook):
     assert notebook["metadata"]["kernelspec"]["name"] == "python3"
 
 
-def test_stores_no_widget_state(notebook):
+def test_stores_no_widgets(notebook, code_cells):
     assert "widgets" not in notebook["metadata"]
+    outputs = [output for cell in code_cells for output in cell["outputs"]]
+    kinds = {kind for output in outputs for kind in output.get("data", {})}
+    assert "application/vnd.jupyter.widget-view+json" not in kinds, "run `make notebooks`"
 
 
 def test_is_executed_from_top_to_bottom(code_cells):
