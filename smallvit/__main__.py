@@ -74,8 +74,9 @@ def _recipes(chosen: argparse.Namespace) -> int:
 
 
 def _train(chosen: argparse.Namespace) -> int:
+    from smallvit.pipeline import load_dataset
     from smallvit.recipes import get_recipe
-    from smallvit.training import load_dataset, train
+    from smallvit.training import train
 
     recipe = get_recipe(chosen.recipe)
     dataset = load_dataset(chosen.data)

@@ -5,14 +5,14 @@ import os
 import shutil
 import sys
 import time
-from dataclasses import dataclass
+import zipfile
 from pathlib import Path
 
 import keras
 import numpy as np
 
-from smallvit.augment import random_flip
-from smallvit.data import fingerprint, load_cifar100
+from smallvit.data import fingerprint
+from smallvit.pipeline import Batches, Dataset, split_validation
 from smallvit.recipes import Recipe
 from smallvit.results import (
     Record,
@@ -23,88 +23,11 @@ from smallvit.results import (
     write_json,
     write_record,
 )
-from smallvit.shapes import shapes100
 from smallvit.swin import swin_transformer
 
 
 class TrainingError(RuntimeError):
     """Why a run cannot start or go on, in one sentence."""
-
-
-@dataclass(frozen=True)
-class Dataset:
-    """Images and labels, with the name that a record calls them by.
-
-    Args:
-        name: `"cifar100"` or `"shapes100"`.
-        train: uint8 images `(n, height, width, 3)` and integer labels `(n,)`.
-        test: likewise.
-    """
-
-    name: str
-    train: tuple[np.ndarray, np.ndarray]
-    test: tuple[np.ndarray, np.ndarray]
-
-
-def load_dataset(source: str | None = None) -> Dataset:
-    """The dataset that a word on the command line stands for.
-
-    Args:
-        source: where CIFAR-100 lies, as `load_cifar100` takes it, or `"shapes100"` for 10,000
-            training and 2,000 test images of the synthetic set.
-    """
-    if source == "shapes100":
-        return Dataset("shapes100", shapes100(10_000, seed=0), shapes100(2_000, seed=1))
-    return Dataset("cifar100", *load_cifar100(source))
-
-
-class Batches(keras.utils.PyDataset):
-    """Batches of a training or evaluation set, the same ones whenever they are asked for.
-
-    What a batch holds depends on the seed, the epoch and its place in the epoch, and on nothing
-    that came before, so a run that is resumed sees what it would have seen.
-
-    Args:
-        images: uint8 array `(n, height, width, 3)`.
-        labels: integer array `(n,)`.
-        recipe: gives batch size and order, and the number of classes.
-        seed: the run's seed, or `None` for evaluation: in order, and nothing changed.
-        first_epoch: epochs that were trained before.
-
-    Each batch is float32 images in [0, 1] and float32 one-hot labels `(batch, num_classes)`.
-    """
-
-    def __init__(
-        self,
-        images: np.ndarray,
-        labels: np.ndarray,
-        recipe: Recipe,
-        seed: int | None = None,
-        first_epoch: int = 0,
-    ):
-        super().__init__()
-        self.images, self.labels, self.recipe = images, labels, recipe
-        self.seed, self.epoch = seed, first_epoch
-
-    def __len__(self) -> int:
-        return -(-len(self.images) // self.recipe.batch_size)
-
-    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        places = slice(index * self.recipe.batch_size, (index + 1) * self.recipe.batch_size)
-        if self.seed is None:
-            return self._prepare(self.images[places], self.labels[places])
-        if self.recipe.shuffle:
-            order = np.random.default_rng((self.seed, self.epoch)).permutation(len(self.images))
-            places = order[places]
-        rng = np.random.default_rng((self.seed, self.epoch, index))
-        return self._prepare(random_flip(self.images[places], rng), self.labels[places])
-
-    def _prepare(self, images: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        one_hot = np.eye(self.recipe.model.num_classes, dtype="float32")[labels]
-        return images.astype("float32") / 255, one_hot
-
-    def on_epoch_end(self) -> None:
-        self.epoch += 1
 
 
 class Checkpoint(keras.callbacks.Callback):
@@ -126,15 +49,24 @@ class Checkpoint(keras.callbacks.Callback):
         self.history: list[dict] = []
 
     def restore(self, model: keras.Model) -> int:
-        """Set a compiled model to the kept state, if there is one; return its epochs."""
+        """Set a compiled model to the kept state, if there is one; return its epochs.
+
+        Raises:
+            TrainingError: if the files cannot be read.
+        """
         if not self.state_path.exists():
             return 0
         model.optimizer.build(model.trainable_variables)
-        with np.load(self.state_path) as state:
-            epochs = int(state["epochs"])
-            for number, variable in enumerate(_state_variables(model)):
-                variable.assign(state[f"variable_{number}"])
-        self.history = json.loads(self.history_path.read_text(encoding="utf-8"))[:epochs]
+        try:
+            with np.load(self.state_path) as state:
+                epochs = int(state["epochs"])
+                for number, variable in enumerate(_state_variables(model)):
+                    variable.assign(state[f"variable_{number}"])
+            self.history = json.loads(self.history_path.read_text(encoding="utf-8"))[:epochs]
+        except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+            raise TrainingError(
+                f"{self.state_path.parent} is damaged ({error}); delete it to start the run afresh."
+            ) from error
         return epochs
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
@@ -234,50 +166,23 @@ def train(
     epochs = recipe.epochs if epochs is None else epochs
     run = out / recipe.name / f"seed-{seed}"
     record_path = run.with_name(run.name + ".json")
-    settings = {
-        "config": recipe.to_dict(),
-        "dataset": dataset.name,
-        "seed": seed,
-        "epochs": epochs,
-        "backend": keras.backend.backend(),
-        "data_fingerprint": fingerprint(*dataset.train, *dataset.test),
-    }
-    settings = json.loads(json.dumps(settings))  # as they read back: tuples become lists
+    settings = _settings(recipe, dataset, seed, epochs)
     if record_path.exists():
         record = read_record(record_path)
         _require_same(settings, {name: getattr(record, name) for name in settings}, record_path)
         return record
-
-    settings_path = run / "settings.json"
-    if settings_path.exists():
-        _require_same(settings, json.loads(settings_path.read_text("utf-8")), run)
-    else:
-        write_json(settings_path, settings)
-
-    keras.utils.set_random_seed(seed)
-    model = build_model(recipe)
-    checkpoint = Checkpoint(run)
-    first_epoch = checkpoint.restore(model)
-    train_split, validation_split = split_validation(*dataset.train, recipe.validation_fraction)
-    model.fit(
-        Batches(*train_split, recipe, seed, first_epoch),
-        validation_data=Batches(*validation_split, recipe),
-        initial_epoch=first_epoch,
-        epochs=epochs,
-        shuffle=False,  # `Batches` sees to the order
-        callbacks=[EpochSeed(seed), checkpoint],
-        verbose=progress_verbosity(),
-    )
+    _claim_folder(run, settings)
+    model, history = _fit(recipe, dataset.train, run, seed, epochs)
     test = model.evaluate(
         Batches(*dataset.test, recipe), return_dict=True, verbose=progress_verbosity()
     )
     record = Record(
         recipe=recipe.name,
         complete=epochs == recipe.epochs and dataset.name == "cifar100",
-        history=checkpoint.history,
+        history=history,
         test={name: float(value) for name, value in test.items()},
         parameters=sum(int(np.prod(weight.shape)) for weight in model.trainable_weights),
-        seconds=sum(epoch["seconds"] for epoch in checkpoint.history),
+        seconds=sum(epoch["seconds"] for epoch in history),
         device=describe_device(),
         versions=describe_versions(),
         commit=describe_commit(),
@@ -291,15 +196,52 @@ def train(
     return record
 
 
-def split_validation(images: np.ndarray, labels: np.ndarray, fraction: float) -> tuple:
-    """Hold out the last images: `(images, labels)` to train on, and `(images, labels)` to check."""
-    first = int(len(images) * (1 - fraction))
-    return (images[:first], labels[:first]), (images[first:], labels[first:])
-
-
 def progress_verbosity() -> int:
     """Keras's progress bar on a terminal, a line an epoch in a log."""
     return 1 if sys.stdout.isatty() else 2
+
+
+def _settings(recipe: Recipe, dataset: Dataset, seed: int, epochs: int) -> dict:
+    """What two runs must share for one to go on where the other stopped."""
+    settings = {
+        "config": recipe.to_dict(),
+        "dataset": dataset.name,
+        "seed": seed,
+        "epochs": epochs,
+        "backend": keras.backend.backend(),
+        "data_fingerprint": fingerprint(*dataset.train, *dataset.test),
+    }
+    return json.loads(json.dumps(settings))  # as they read back: tuples become lists
+
+
+def _claim_folder(run: Path, settings: dict) -> None:
+    """Leave the settings in a new run's folder, or compare them with those of an older run."""
+    path = run / "settings.json"
+    if path.exists():
+        _require_same(settings, json.loads(path.read_text(encoding="utf-8")), run)
+    else:
+        write_json(path, settings)
+
+
+def _fit(
+    recipe: Recipe, train: tuple[np.ndarray, np.ndarray], run: Path, seed: int, epochs: int
+) -> tuple[keras.Model, list[dict]]:
+    """Train from the state in `run`, or from the seed; return the model and all its history."""
+    keras.utils.set_random_seed(seed)
+    model = build_model(recipe)
+    checkpoint = Checkpoint(run)
+    first_epoch = checkpoint.restore(model)
+    train_split, validation_split = split_validation(*train, recipe.validation_fraction)
+    model.fit(
+        Batches(*train_split, recipe, seed, first_epoch),
+        validation_data=Batches(*validation_split, recipe),
+        initial_epoch=first_epoch,
+        epochs=epochs,
+        shuffle=False,  # `Batches` sees to the order
+        callbacks=[EpochSeed(seed), checkpoint],
+        verbose=progress_verbosity(),
+    )
+    return model, checkpoint.history
 
 
 def _state_variables(model: keras.Model) -> list:

@@ -87,10 +87,10 @@ def test_a_run_killed_in_mid_training_ends_as_one_that_was_not(data_dir, tmp_pat
 
 
 def test_shapes100_is_named_as_synthetic(tmp_path, capsys, monkeypatch):
-    from smallvit import training
+    from smallvit import pipeline
 
-    tiny = training.Dataset("shapes100", shapes100(150, 0), shapes100(50, 1))
-    monkeypatch.setattr(training, "load_dataset", lambda source: tiny)
+    tiny = pipeline.Dataset("shapes100", shapes100(150, 0), shapes100(50, 1))
+    monkeypatch.setattr(pipeline, "load_dataset", lambda source: tiny)
     out = ["--out", str(tmp_path)]
     assert main(["train", "swin-keras", "--data", "shapes100", "--epochs", "1", *out]) == 0
     printed = capsys.readouterr().out

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 
 from smallvit import training
+from smallvit.pipeline import Batches, Dataset
 from smallvit.recipes import get_recipe
 from smallvit.results import read_record
 from smallvit.shapes import shapes100
 from smallvit.swin import SwinConfig, swin_transformer
-from smallvit.training import Batches, Checkpoint, Dataset, TrainingError, split_validation, train
+from smallvit.training import Checkpoint, TrainingError, train
 
 TINY = dataclasses.replace(
     get_recipe("swin-keras"),
@@ -34,48 +35,6 @@ def finished(dataset, tmp_path_factory):
     """A run that was left alone: the folder it wrote to, and its record."""
     out = tmp_path_factory.mktemp("finished")
     return out, train(TINY, dataset, out, seed=3, command="as typed")
-
-
-def batch_of(batches, index):
-    images, labels = batches[index]
-    return images.copy(), labels.copy()
-
-
-def test_batches_depend_on_seed_epoch_and_place_alone(dataset):
-    straight = Batches(*dataset.train, TINY, seed=5)
-    straight.on_epoch_end()
-    resumed = Batches(*dataset.train, TINY, seed=5, first_epoch=1)
-    for mine, theirs in zip(batch_of(straight, 2), batch_of(resumed, 2), strict=True):
-        np.testing.assert_array_equal(mine, theirs)
-    other = Batches(*dataset.train, TINY, seed=6, first_epoch=1)
-    assert (other[2][1] != straight[2][1]).any()
-
-
-def test_a_shuffled_epoch_has_every_image_once(dataset):
-    batches = Batches(*dataset.train, TINY, seed=0)
-    labels = np.concatenate([batches[i][1] for i in range(len(batches))])
-    assert len(batches) == 7
-    np.testing.assert_array_equal(labels.sum(axis=0), np.bincount(dataset.train[1], minlength=100))
-    assert (labels.argmax(axis=1) != dataset.train[1]).any()
-
-
-def test_without_shuffling_the_order_is_kept(dataset):
-    recipe = dataclasses.replace(TINY, shuffle=False)
-    _, labels = Batches(*dataset.train, recipe, seed=0)[1]
-    np.testing.assert_array_equal(labels.argmax(axis=1), dataset.train[1][16:32])
-
-
-def test_evaluation_leaves_the_images_alone(dataset):
-    images, labels = Batches(*dataset.test, TINY)[0]
-    assert images.dtype == labels.dtype == "float32"
-    np.testing.assert_allclose(images, dataset.test[0][:16] / 255, rtol=1e-6)
-
-
-def test_the_last_tenth_is_held_out():
-    images, labels = np.zeros((50_000, 1)), np.arange(50_000)
-    (_, train_labels), (_, validation_labels) = split_validation(images, labels, 0.1)
-    assert len(train_labels) == 45_000
-    np.testing.assert_array_equal(validation_labels, np.arange(45_000, 50_000))
 
 
 def test_a_run_leaves_a_record_and_weights_and_nothing_else(finished):
@@ -133,21 +92,37 @@ def test_an_interrupted_run_ends_as_one_that_was_not(
     assert without_times(resumed) == without_times(whole)
 
 
-def test_a_settled_run_with_other_settings_is_not_resumed(dataset, tmp_path):
+def test_a_run_killed_before_its_record_was_written_only_writes_it(
+    finished, dataset, tmp_path, monkeypatch
+):
+    def kill(path, record):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(training, "write_record", kill)
+        train(TINY, dataset, tmp_path, seed=3, command="as typed")
+    resumed = train(TINY, dataset, tmp_path, seed=3, command="as typed")
+    assert without_times(resumed) == without_times(finished[1])
+    assert resumed.seconds > 0
+
+
+def test_a_damaged_state_is_told_in_one_sentence(dataset, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(
+            Checkpoint, "_write_state", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt)
+        )
+        train(TINY, dataset, tmp_path)
+    (tmp_path / "tiny" / "seed-0" / "state.npz").write_bytes(b"PK not an archive")
+    with pytest.raises(TrainingError, match=r"seed-0 is damaged .* delete it to start"):
+        train(TINY, dataset, tmp_path)
+
+
+def test_an_unfinished_run_with_other_settings_is_not_resumed(dataset, tmp_path):
     settings = tmp_path / "tiny" / "seed-0" / "settings.json"
     settings.parent.mkdir(parents=True)
     settings.write_text(json.dumps({"epochs": 99}))
     with pytest.raises(TrainingError, match="holds a run with another"):
         train(TINY, dataset, tmp_path)
-
-
-def test_load_dataset_says_what_it_gives(tmp_path, monkeypatch):
-    assert training.load_dataset("shapes100").name == "shapes100"
-    images, labels = shapes100(20, 0)
-    np.savez(
-        tmp_path / "cifar100.npz", x_train=images, y_train=labels, x_test=images, y_test=labels
-    )
-    assert training.load_dataset(str(tmp_path)).name == "cifar100"
 
 
 def assert_same_weights(path, other_path):
