@@ -37,9 +37,9 @@ format: .venv/.installed ## rewrite code and notebooks in the project's style
 	$(BIN)/ruff format .
 
 notebooks: .venv/.installed ## execute the chapters (or NOTEBOOKS=...) and store their outputs
-	$(BIN)/jupyter nbconvert --to notebook --execute --inplace \
+	PYTHONPATH=book/_ext $(BIN)/jupyter nbconvert --to notebook --execute --inplace \
 	  --ExecutePreprocessor.record_timing=False \
-	  --ExecutePreprocessor.store_widget_state=False $(NOTEBOOKS)
+	  --NotebookExporter.preprocessors=stored_notebook.KeepWhatLasts $(NOTEBOOKS)
 
 test-jax: .venv-jax/.installed ## test the package on JAX, without TensorFlow
 	KERAS_BACKEND=jax .venv-jax/bin/pytest $(PYTEST_FLAGS) $(UNIT_TESTS)
