@@ -170,12 +170,78 @@ def draw_photo(photo: np.ndarray, window_size: int, gap: int) -> str:
             window = photo[top : top + window_size, left : left + window_size]
             canvas[y : y + window_size, x : x + window_size, :3] = window
             canvas[y : y + window_size, x : x + window_size, 3] = 255
-    buffer = io.BytesIO()
-    Image.fromarray(canvas).save(buffer, "WEBP", quality=80)
-    pixels = base64.b64encode(buffer.getvalue()).decode()
     down, right, _ = canvas.shape
-    image = f'<image width="{right}" height="{down}" href="data:image/webp;base64,{pixels}"/>'
-    return svg_document(image, right, down, "")
+    return svg_document(_image(canvas), right, down, "")
+
+
+def draw_quincunx(photos: np.ndarray, labels: Sequence[str], box: tuple[int, int, int]) -> str:
+    """Draw a photograph and four others around it, with the same square marked in all.
+
+    Args:
+        photos: uint8 array `(5, height, width, 3)`: the middle, then the corners in reading order.
+        labels: what is written under each.
+        box: left, top and side of the square, in pixels.
+
+    Returns:
+        SVG markup with the pixels inside.
+    """
+    _, height, width, _ = photos.shape
+    gap, line = 12, 26
+    across, down = (width + gap) / 2, height + line
+    left, top, side = box
+    mark = f'fill="none" stroke="{PALETTE[0]}" stroke-width="3"'
+    parts = []
+    places = [(1, 1), (0, 0), (2, 0), (0, 2), (2, 2)]
+    for (column, row), photo, label in zip(places, photos, labels, strict=True):
+        parts.append(f'<g transform="translate({column * across:g} {row * down:g})">')
+        parts += [_image(photo), _square(left, top, side, mark)]
+        parts.append(_text(width / 2, height + line / 2, label) + "</g>")
+    style = 'font-size="14" font-family="sans-serif" text-anchor="middle"'
+    return svg_document("".join(parts), 2 * across + width, 3 * down, style)
+
+
+def draw_coverage(counts: np.ndarray, patch_size: int, cell: float = 22) -> str:
+    """Draw how often each pixel of a small image is seen, and the patch in the image's middle.
+
+    Args:
+        counts: integer array `(height, width)`, from 0 to 9; zeros are left blank.
+        patch_size: side of a patch, in pixels; an odd number of patches fits each side.
+        cell: side of a pixel in the drawing.
+
+    Returns:
+        SVG markup.
+    """
+    height, width = counts.shape
+    down, right = height * cell, width * cell
+    parts = []
+    for count in np.unique(counts[counts > 0]):
+        squares = (
+            f"M{j * cell:g} {i * cell:g}h{cell:g}v{cell:g}h-{cell:g}z"
+            for i, j in np.argwhere(counts == count)
+        )
+        opacity = min(0.75, 0.1 + 0.15 * count)
+        parts.append(f'<path d="{"".join(squares)}" fill-opacity="{opacity:.2f}" stroke="none"/>')
+    for pixels, thickness in ((1, 0.3), (patch_size, 1)):
+        lines = [f"M0 {i * cell:g}H{right:g}" for i in range(0, height + 1, pixels)]
+        lines += [f"M{j * cell:g} 0V{down:g}" for j in range(0, width + 1, pixels)]
+        parts.append(f'<path d="{"".join(lines)}" stroke-width="{thickness}"/>')
+    for i, row in enumerate(counts):
+        seen = np.flatnonzero(row)
+        places = " ".join(f"{(j + 0.5) * cell:g}" for j in seen)
+        if places:
+            digits = "".join(str(row[j]) for j in seen)
+            parts.append(
+                f'<text x="{places}" y="{(i + 0.5) * cell:g}" dy=".35em" fill="{INK}" '
+                f'stroke="none">{digits}</text>'
+            )
+    top, left = (height - patch_size) // 2 * cell, (width - patch_size) // 2 * cell
+    outline = f'fill="none" stroke="{PALETTE[0]}" stroke-width="3.5"'
+    parts.append(_square(left, top, patch_size * cell, outline))
+    style = (
+        f'fill="{PALETTE[1]}" stroke="{INK}" '
+        'font-size="12" font-family="sans-serif" text-anchor="middle"'
+    )
+    return svg_document("".join(parts), right, down, style)
 
 
 def subplots(width: float = 6, height: float = 3.4) -> tuple[Any, Any]:
@@ -212,6 +278,15 @@ def svg_document(content: str, width: float, height: float, attributes: str) -> 
         f'width="{width + 4:g}" style="max-width: 100%; height: auto" {attributes}>'
         f"{content}</svg>"
     )
+
+
+def _image(pixels: np.ndarray) -> str:
+    """A uint8 array `(height, width, 3 or 4)` as an SVG image, stored with a little loss."""
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "WEBP", quality=80)
+    data = base64.b64encode(buffer.getvalue()).decode()
+    height, width, _ = pixels.shape
+    return f'<image width="{width}" height="{height}" href="data:image/webp;base64,{data}"/>'
 
 
 def _square(x: float, y: float, side: float, attributes: str = "") -> str:

@@ -1,5 +1,6 @@
 import base64
 import io
+import re
 from xml.etree import ElementTree
 
 import matplotlib
@@ -69,6 +70,33 @@ def test_a_photo_is_cut_without_losing_a_pixel(rng):
     assert (canvas[:16, :16, 3] == 255).all()
     difference = canvas[20:, 20:, :3].mean(axis=(0, 1)) - photo[16:, 16:].mean(axis=(0, 1))
     assert np.abs(difference).max() < 12  # the picture is stored with some loss
+
+
+def test_a_quincunx_has_one_photo_in_the_middle_and_the_same_square_in_each(rng):
+    photos = rng.integers(0, 256, (5, 20, 30, 3)).astype("uint8")
+    svg = ElementTree.fromstring(plots.draw_quincunx(photos, list("abcde"), (4, 6, 10)))
+    groups = svg.findall(f"{SVG}g")
+    places = [re.findall(r"[\d.]+", group.get("transform")) for group in groups]
+    (x, y), *corners = [tuple(map(float, place)) for place in places]
+    assert corners == [(0, 0), (2 * x, 0), (0, 2 * y), (2 * x, 2 * y)]
+    assert [group.find(f"{SVG}text").text for group in groups] == list("abcde")
+    assert all(group.find(f"{SVG}image").get("width") == "30" for group in groups)
+    squares = [group.find(f"{SVG}rect") for group in groups]
+    assert {tuple(map(square.get, ("x", "y", "width"))) for square in squares} == {("4", "6", "10")}
+
+
+def test_coverage_writes_each_count_into_its_pixel_and_frames_the_middle():
+    counts = np.zeros((6, 6), int)
+    counts[1, 2], counts[1, 4], counts[5, 0] = 3, 1, 2
+    svg = ElementTree.fromstring(plots.draw_coverage(counts, 2, cell=10))
+    texts = [(text.text, text.get("x"), text.get("y")) for text in svg.findall(f"{SVG}text")]
+    assert texts == [("31", "25 45", "15"), ("2", "5", "55")]
+    fills = [path for path in svg.findall(f"{SVG}path") if path.get("fill-opacity")]
+    assert [path.get("d")[:6] for path in fills] == ["M40 10", "M0 50h", "M20 10"]
+    opacities = [float(path.get("fill-opacity")) for path in fills]
+    assert opacities == sorted(set(opacities))
+    frame = svg.find(f"{SVG}rect")
+    assert [frame.get(name) for name in ("x", "y", "width", "height")] == ["20", "20", "20", "20"]
 
 
 def test_a_matplotlib_figure_takes_the_colour_of_the_text_and_is_the_same_each_time():
