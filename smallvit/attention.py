@@ -63,7 +63,8 @@ class SelfAttention(layers.Layer):
         temperature_per: `"head"` or `"layer"`: how many temperatures are learnt.
 
     Call arguments:
-        tokens: tensor `(batch * num_windows, N, channels)`; without windows, `num_windows` is 1.
+        tokens: tensor `(batch * num_windows, N, channels)`; without a mask, `num_windows` is 1,
+            since nothing tells windows from images.
         attn_mask: array `(num_windows, N, N)` added to the scores, or `None`.
         return_attention_scores: whether to return the attention weights, too.
 
@@ -73,6 +74,8 @@ class SelfAttention(layers.Layer):
     Raises:
         ValueError: if no `key_dim` is given and the heads do not divide the channels, or
             `temperature_per` is something else.
+
+    Source: Vaswani et al. 2017, section 3.2; locality: Lee, Lee and Song 2021, section 3.2.
     """
 
     def __init__(

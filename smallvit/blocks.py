@@ -241,6 +241,10 @@ class SwinTransformerBlock(TransformerBlock):
     Call arguments and results are those of `TransformerBlock`, with `x` a grid
     `(batch, height, width, channels)`.
 
+    Raises:
+        ValueError: when it is built, if the shift is not smaller than the window, or the heads do
+            not divide the channels.
+
     Source: Liu et al. 2021 (Swin), section 3.2 and equation 3.
     """
 
@@ -269,6 +273,8 @@ class SwinTransformerBlock(TransformerBlock):
         windows = window_partition(x, self.window)
         tokens = ops.reshape(windows, (-1, self.window[0] * self.window[1], channels))
         tokens, weights = self.attn(tokens, attn_mask=self.attn_mask, return_attention_scores=True)
+        num_windows = padded_height // self.window[0] * (padded_width // self.window[1])
+        weights = ops.reshape(weights, (-1, num_windows, *weights.shape[2:]))
         windows = ops.reshape(tokens, (-1, *self.window, channels))
         x = window_reverse(windows, self.window, padded_height, padded_width)
         return roll_grid(x, *self.shift)[:, :height, :width], weights

@@ -35,6 +35,7 @@ def test_a_block_given_what_came_before_makes_what_is_shown(rng):
 def test_a_swin_shows_its_windows(rng):
     inside = look_inside(swin_transformer(SMALL_SWIN))(rng.random((2, 16, 16, 3)))
     assert inside["stage1_block2"].shape == (2, 8, 8, 8)
+    assert inside["stage1_block1_attention"].shape == (2, 4, 2, 16, 16)
     assert inside["stage1_block2_attention"].shape == (2, 4, 2, 16, 16)
     assert inside["stage2_block1_attention"].shape == (2, 1, 4, 16, 16)
 
