@@ -12,6 +12,8 @@ from typing import Any
 
 import keras
 
+from smallvit.recipes import BEST_EPOCH
+
 
 class RecordError(ValueError):
     """A record that cannot be read, in one sentence."""
@@ -19,19 +21,20 @@ class RecordError(ValueError):
 
 @dataclass(frozen=True)
 class Record:
-    """One finished training run.
+    """One training run, finished or not.
 
     Args:
         recipe: the recipe's name.
         config: the recipe itself, as `Recipe.to_dict` gives it.
         dataset: `"cifar100"`, or `"shapes100"` for the synthetic stand-in.
         seed: the run's seed.
-        epochs: epochs trained; `complete` says whether they are as many as the recipe has.
-        complete: whether this is the recipe in full.
+        epochs: epochs to train; `history` tells how many have been.
+        complete: whether this is the recipe in full, on the real data.
         history: a dict for each epoch: `epoch` (from 1), `loss`, `top1`, `top5`, the same with
             `val_` in front, `seconds` for the epoch, `step_seconds` for a step (the median).
-            Accuracies are fractions of 1.
-        test: `loss`, `top1` and `top5` on the test images after the last epoch.
+            Accuracies are fractions of 1. What `val_` is measured on, the config's `protocol`
+            says: images held out, or the test images.
+        test: `loss`, `top1` and `top5` on the test images after the last epoch; `None` before it.
         parameters: trainable parameters.
         seconds: all epochs together, over all sittings.
         device: what the run ran on.
@@ -40,6 +43,7 @@ class Record:
         commit: the code's git commit, with `-dirty` if files had changed; `None` outside git.
         data_fingerprint: SHA-256 of training and test images and labels.
         command: how to run it again.
+        precision: Keras's dtype policy.
     """
 
     recipe: str
@@ -49,7 +53,7 @@ class Record:
     epochs: int
     complete: bool
     history: list
-    test: dict
+    test: dict | None
     parameters: int
     seconds: float
     device: str
@@ -58,6 +62,19 @@ class Record:
     commit: str | None
     data_fingerprint: str
     command: str
+    precision: str = "float32"  # records from before there was a choice lack it
+
+    @property
+    def finished(self) -> bool:
+        """Whether as many epochs have been trained as were to be."""
+        return len(self.history) == self.epochs
+
+    @property
+    def best(self) -> dict | None:
+        """The epoch with the highest top-1 on the test images, where every epoch was tested."""
+        if self.config.get("protocol") != BEST_EPOCH or not self.history:
+            return None
+        return max(self.history, key=lambda epoch: epoch["val_top1"])
 
 
 def write_record(path: Path, record: Record) -> None:
@@ -77,6 +94,8 @@ def read_record(path: Path) -> Record:
     except (OSError, ValueError) as error:
         raise RecordError(f"{path} is not a readable record ({error}); run it again.") from error
     expected = {field.name: field.type for field in dataclasses.fields(Record)}
+    if isinstance(fields, dict):
+        fields = {**_defaults(), **fields}
     if not isinstance(fields, dict) or fields.keys() != expected.keys():
         differing = sorted(set(fields) ^ set(expected))
         raise RecordError(f"{path} is not a record: see its fields {', '.join(differing)}.")
@@ -84,6 +103,19 @@ def read_record(path: Path) -> Record:
     if wrong:
         raise RecordError(f"{path} is damaged: wrong kind of value in {', '.join(wrong)}.")
     return Record(**fields)
+
+
+def read_results(folder: Path) -> dict[str, list[Record]]:
+    """All the records in a folder, by recipe, in the order of their seeds.
+
+    Raises:
+        RecordError: if one of them cannot be read.
+    """
+    records: dict[str, list[Record]] = {}
+    for path in sorted(Path(folder).glob("*/seed-*.json")):
+        record = read_record(path)
+        records.setdefault(record.recipe, []).append(record)
+    return {name: sorted(those, key=lambda r: r.seed) for name, those in records.items()}
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -94,13 +126,27 @@ def write_json(path: Path, content: Any) -> None:
     os.replace(temporary, path)
 
 
+def _defaults() -> dict:
+    """What a record that lacks a newer field means by it."""
+    fields = dataclasses.fields(Record)
+    return {f.name: f.default for f in fields if f.default is not dataclasses.MISSING}
+
+
+def on_cpu() -> bool:
+    """Whether Keras computes on the processor."""
+    return "cpu" in _place()
+
+
 def describe_device() -> str:
     """What Keras computes on: the GPU's name, or the processor's and its number of cores."""
-    place = str(keras.ops.zeros(1).device).lower()  # every backend's tensors know theirs
-    if "cpu" in place:
+    if on_cpu():
         return f"{_processor_name()}, {os.cpu_count()} cores"
     names = _output_of("nvidia-smi", "--query-gpu=name", "--format=csv,noheader")
-    return names.replace("\n", ", ") or place
+    return names.replace("\n", ", ") or _place()
+
+
+def _place() -> str:
+    return str(keras.ops.zeros(1).device).lower()  # every backend's tensors know theirs
 
 
 def describe_versions() -> dict[str, str]:

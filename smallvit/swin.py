@@ -7,6 +7,7 @@ import numpy as np
 from keras import layers
 
 from smallvit.blocks import SwinTransformerBlock
+from smallvit.initializers import Rules, initialize, normal, uniform
 from smallvit.patches import (
     PatchEmbed,
     PatchMerging,
@@ -31,7 +32,9 @@ class SwinConfig:
             by half of it.
         mlp_ratio: hidden channels of an MLP, in multiples of its channels.
         qkv_bias: whether the maps to queries, keys and values have a bias.
-        position_initializer: how the absolute position embedding starts.
+        initializers: how weights start, by name, as `initialize` takes them.
+        position_embedding: whether each token is told its place in the image. Without it, the
+            windows' relative position bias is all that tells places.
         norm: whether patch embedding, mergings and the head have their LayerNormalization.
         attn_drop_rate: dropout rate of the attention weights.
         hidden_drop_rate: dropout rate within the MLPs.
@@ -55,7 +58,8 @@ class SwinConfig:
     window_size: Size = 4
     mlp_ratio: float = 2.0
     qkv_bias: bool = True
-    position_initializer: str = "truncated_normal"
+    initializers: Rules = ()
+    position_embedding: bool = True
     norm: bool = True
     shifted_patches: bool = False
     locality: bool = False
@@ -78,7 +82,6 @@ SWIN_KERAS = SwinConfig(
     num_heads=(8, 8),
     window_size=2,
     mlp_ratio=4.0,
-    position_initializer="uniform",
     norm=False,
     attn_drop_rate=0.03,
     hidden_drop_rate=0.03,
@@ -89,16 +92,36 @@ SWIN_KERAS = SwinConfig(
 )
 """The Keras code example 'Image classification with Swin Transformers': 162,996 parameters."""
 
-SWIN_PAPER = SwinConfig()
+SWIN_FIXED = replace(
+    SWIN_KERAS,
+    position_embedding=False,  # as in the source: the relative position bias tells places
+    norm=True,
+    attn_drop_rate=0.0,
+    hidden_drop_rate=0.0,
+    proj_drop_rate=0.0,
+    drop_path_rate=0.1,
+)
+"""The same with its faults mended: normalised mergings, a drop path that drops paths."""
+
+_OFFICIAL_START = (
+    ("kernel", normal(0.02)),
+    ("relative_position_bias_table", normal(0.02)),
+    ("position_embedding/position", normal(0.02)),
+)
+
+SWIN_PAPER = SwinConfig(
+    # The official code embeds patches by a convolution, which starts as torch starts it.
+    initializers=(("patch_embed/proj/kernel", uniform((2 * 2 * 3) ** -0.5)), *_OFFICIAL_START)
+)
 """The Swin of Lee, Lee and Song 2021 (arXiv 2112.13492): 7,107,838 parameters."""
 
-S_SWIN_PAPER = replace(SWIN_PAPER, shifted_patches=True)
+S_SWIN_PAPER = replace(SWIN_PAPER, shifted_patches=True, initializers=_OFFICIAL_START)
 """The same with shifted patch tokenization: 8,596,726 parameters."""
 
 L_SWIN_PAPER = replace(SWIN_PAPER, locality=True)
 """The same with locality self-attention: 7,107,928 parameters."""
 
-SL_SWIN_PAPER = replace(SWIN_PAPER, shifted_patches=True, locality=True)
+SL_SWIN_PAPER = replace(S_SWIN_PAPER, locality=True)
 """The same with both: 8,596,816 parameters."""
 
 
@@ -120,7 +143,8 @@ def swin_transformer(config: SwinConfig, name: str = "swin") -> keras.Model:
 
     images = keras.Input((*to_pair(config.image_size, "image_size"), 3), name="images")
     x = _embed(config, "patch_embed")(images)
-    x = PositionEmbedding(config.position_initializer, name="position_embedding")(x)
+    if config.position_embedding:
+        x = PositionEmbedding(name="position_embedding")(x)
     for stage, (depth, num_heads) in enumerate(
         zip(config.depths, config.num_heads, strict=True), start=1
     ):
@@ -145,7 +169,9 @@ def swin_transformer(config: SwinConfig, name: str = "swin") -> keras.Model:
         x = layers.LayerNormalization(epsilon=1e-5, name="norm")(x)
     x = layers.GlobalAveragePooling2D(name="pool")(x)
     logits = layers.Dense(config.num_classes, dtype="float32", name="head")(x)
-    return keras.Model(images, logits, name=name)
+    model = keras.Model(images, logits, name=name)
+    initialize(model, config.initializers)
+    return model
 
 
 def _embed(config: SwinConfig, name: str) -> layers.Layer:

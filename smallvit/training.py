@@ -1,138 +1,126 @@
 """Train a recipe: in sight, to a record, and on from where it was interrupted."""
 
+import contextlib
+import dataclasses
 import json
-import os
 import shutil
 import sys
-import time
-import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import keras
 import numpy as np
 
+from smallvit.callbacks import Checkpoint, EpochSeed, TimeKeeper, TrainingError
+from smallvit.cost import count_macs
 from smallvit.data import fingerprint
-from smallvit.pipeline import Batches, Dataset, split_validation
-from smallvit.recipes import Recipe
+from smallvit.pipeline import Batches, Dataset, split_validation, steps_per_epoch
+from smallvit.recipes import BEST_EPOCH, RECIPES, Recipe
 from smallvit.results import (
     Record,
     describe_commit,
     describe_device,
     describe_versions,
+    on_cpu,
     read_record,
+    read_results,
     write_json,
     write_record,
 )
-from smallvit.swin import swin_transformer
+from smallvit.swin import SwinConfig, swin_transformer
+from smallvit.vit import vision_transformer
+
+PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 
 
-class TrainingError(RuntimeError):
-    """Why a run cannot start or go on, in one sentence."""
-
-
-class Checkpoint(keras.callbacks.Callback):
-    """Keep a run's history and state on disk after each epoch, so that a kill costs one at most.
-
-    Keras's `BackupAndRestore` and `save_weights` leave out the state of the seed generators, so a
-    run resumed from them goes on with other dropout masks. This keeps every variable of model and
-    optimizer. Both files are replaced in one motion; the history may be one epoch ahead of the
-    state, never behind.
+@dataclasses.dataclass(frozen=True)
+class Session:
+    """How a run is carried out, which its result hardly depends on.
 
     Args:
-        folder: where the files are kept; made when needed.
+        precision: Keras's dtype policy, one of `PRECISIONS`; `None` for bfloat16 where there is an
+            accelerator and float32 where there is none.
+        steps_per_call: optimizer steps that Keras takes in one call; `None` for 16 where there is
+            an accelerator, which small models would leave waiting, and 1 where there is none.
+        distribute: whether the batch is spread over all devices, which takes JAX.
+        workers: threads that prepare batches; `None` for a few.
+        time_limit: seconds after which to stop, to go on another time; `None` for no limit.
     """
 
-    def __init__(self, folder: Path):
-        super().__init__()
-        self.history_path = folder / "history.json"
-        self.state_path = folder / "state.npz"
-        self.history: list[dict] = []
+    precision: str | None = None
+    steps_per_call: int | None = None
+    distribute: bool = False
+    workers: int | None = None
+    time_limit: float | None = None
 
-    def restore(self, model: keras.Model) -> int:
-        """Set a compiled model to the kept state, if there is one; return its epochs.
+    def __post_init__(self):
+        if self.precision not in (None, *PRECISIONS):
+            raise ValueError(
+                f"precision must be one of {', '.join(PRECISIONS)}; got {self.precision!r}."
+            )
 
-        Raises:
-            TrainingError: if the files cannot be read.
-        """
-        if not self.state_path.exists():
-            return 0
-        model.optimizer.build(model.trainable_variables)
-        try:
-            with np.load(self.state_path) as state:
-                epochs = int(state["epochs"])
-                for number, variable in enumerate(_state_variables(model)):
-                    variable.assign(state[f"variable_{number}"])
-            self.history = json.loads(self.history_path.read_text(encoding="utf-8"))[:epochs]
-        except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
-            raise TrainingError(
-                f"{self.state_path.parent} is damaged ({error}); delete it to start the run afresh."
-            ) from error
-        return epochs
-
-    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
-        """Start the clock."""
-        self._started = time.perf_counter()
-        self._step_ends: list[float] = []
-
-    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
-        """Note when the step ended."""
-        self._step_ends.append(time.perf_counter())
-
-    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        """Write the epoch's figures, then the state they belong to."""
-        figures = {name: float(value) for name, value in (logs or {}).items()}
-        steps = np.diff([self._started, *self._step_ends])
-        figures |= {
-            "seconds": time.perf_counter() - self._started,
-            "step_seconds": float(np.median(steps)),
-        }
-        self.history.append({"epoch": epoch + 1, **figures})
-        write_json(self.history_path, self.history)
-        self._write_state(epoch + 1)
-
-    def _write_state(self, epochs: int) -> None:
-        variables = {
-            f"variable_{number}": keras.ops.convert_to_numpy(variable)
-            for number, variable in enumerate(_state_variables(self.model))
-        }
-        temporary = self.state_path.with_suffix(".part.npz")
-        np.savez(temporary, epochs=epochs, **variables)
-        os.replace(temporary, self.state_path)
-
-
-class EpochSeed(keras.callbacks.Callback):
-    """Seed the backend's own random numbers from the run's seed and the epoch.
-
-    On torch, Keras's dropout draws from torch's generator, whose state no variable holds.
-
-    Args:
-        seed: the run's seed.
-    """
-
-    def __init__(self, seed: int):
-        super().__init__()
-        self.seed = seed
-
-    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
-        """Seed Python, NumPy and the backend."""
-        state = np.random.SeedSequence((self.seed, epoch)).generate_state(1)
-        keras.utils.set_random_seed(int(state[0]))
+    def for_this_device(self) -> "Session":
+        """The same with what was left open decided."""
+        defaults = ("float32", 1) if on_cpu() else ("mixed_bfloat16", 16)
+        return dataclasses.replace(
+            self,
+            precision=self.precision or defaults[0],
+            steps_per_call=self.steps_per_call or defaults[1],
+        )
 
 
 def build_model(recipe: Recipe) -> keras.Model:
-    """The recipe's network, compiled with its loss, optimizer and metrics."""
-    model = swin_transformer(recipe.model, name=recipe.name.replace("-", "_"))
+    """The recipe's network, not compiled."""
+    build = swin_transformer if isinstance(recipe.model, SwinConfig) else vision_transformer
+    return build(recipe.model, name=recipe.name.replace("-", "_"))
+
+
+def build_schedule(
+    recipe: Recipe, num_images: int
+) -> float | keras.optimizers.schedules.CosineDecay:
+    """The recipe's learning rate: a number, or a schedule by steps.
+
+    Args:
+        recipe: with its schedule and epochs.
+        num_images: training images.
+    """
+    if recipe.schedule is None:
+        return recipe.learning_rate
+    steps = recipe.epochs * steps_per_epoch(recipe, num_images)
+    warmup_steps = round(recipe.schedule.warmup * steps)
+    return keras.optimizers.schedules.CosineDecay(
+        initial_learning_rate=recipe.schedule.floor,
+        warmup_target=recipe.learning_rate,
+        warmup_steps=warmup_steps,
+        decay_steps=steps - warmup_steps,
+        alpha=recipe.schedule.floor / recipe.learning_rate,
+    )
+
+
+def compile_model(
+    model: keras.Model, recipe: Recipe, num_images: int, steps_per_call: int = 1
+) -> None:
+    """Give a model the recipe's loss, optimizer and metrics.
+
+    Args:
+        model: as `build_model` gives it.
+        recipe: what to compile it for.
+        num_images: training images, which the schedule's length follows.
+        steps_per_call: optimizer steps that Keras takes in one call.
+    """
     model.compile(
         loss=keras.losses.CategoricalCrossentropy(
             from_logits=True, label_smoothing=recipe.label_smoothing
         ),
-        optimizer=keras.optimizers.AdamW(recipe.learning_rate, weight_decay=recipe.weight_decay),
+        optimizer=keras.optimizers.AdamW(
+            build_schedule(recipe, num_images), weight_decay=recipe.weight_decay
+        ),
         metrics=[
             keras.metrics.CategoricalAccuracy(name="top1"),
             keras.metrics.TopKCategoricalAccuracy(5, name="top5"),
         ],
+        steps_per_execution=steps_per_call,
     )
-    return model
 
 
 def train(
@@ -142,45 +130,50 @@ def train(
     seed: int = 0,
     epochs: int | None = None,
     command: str = "",
+    session: Session | None = None,
 ) -> Record:
     """Train a recipe and write its record; go on where an earlier call was interrupted.
 
-    The record goes to `OUT/RECIPE/seed-N.json`, the weights beside it to
-    `seed-N.weights.h5`. While the run lasts, its state is kept in the folder `seed-N`.
+    The record goes to `OUT/RECIPE/seed-N.json`, the history as a table to `seed-N.csv` and the
+    weights to `seed-N.weights.h5`. While the run lasts, its state is kept in the folder `seed-N`.
 
     Args:
         recipe: what to train.
         dataset: what to train on.
         out: folder for records and weights.
         seed: for the weights, the order, the augmentation and the dropout.
-        epochs: how many to train; by default the recipe's own.
+        epochs: how many to train; by default the recipe's own. A schedule is drawn together.
         command: how a reader would start the same run, for the record.
+        session: how to carry it out.
 
     Returns:
-        The record; the one on disk, where the same run has been finished before.
+        The record; the one on disk, where the same run has been finished before. Where the time
+        limit came first, `record.finished` is false, and the same call goes on.
 
     Raises:
         TrainingError: if `out` holds a run of this recipe and seed with other settings, or a
-            damaged state.
+            damaged state; or if the loss is no longer a number.
     """
-    epochs = recipe.epochs if epochs is None else epochs
+    session = (session or Session()).for_this_device()
+    planned = dataclasses.replace(recipe, epochs=recipe.epochs if epochs is None else epochs)
     run = out / recipe.name / f"seed-{seed}"
     record_path = run.with_name(run.name + ".json")
-    settings = _settings(recipe, dataset, seed, epochs)
+    settings = _settings(recipe, dataset, seed, planned.epochs, session.precision)
     if record_path.exists():
         record = read_record(record_path)
         _require_same(settings, {name: getattr(record, name) for name in settings}, record_path)
-        return record
+        if record.finished:
+            return record
     _claim_folder(run, settings)
-    model, history = _fit(recipe, dataset.train, run, seed, epochs)
-    test = model.evaluate(
-        Batches(*dataset.test, recipe), return_dict=True, verbose=progress_verbosity()
-    )
+    with _device_settings(session):
+        model, history = _fit(planned, dataset, run, seed, session)
+        finished = len(history) == planned.epochs
+        test = _evaluate(model, planned, dataset) if finished else None
     record = Record(
         recipe=recipe.name,
-        complete=epochs == recipe.epochs and dataset.name == "cifar100",
+        complete=len(history) == recipe.epochs and dataset.name == "cifar100",
         history=history,
-        test={name: float(value) for name, value in test.items()},
+        test=test,
         parameters=sum(int(np.prod(weight.shape)) for weight in model.trainable_weights),
         seconds=sum(epoch["seconds"] for epoch in history),
         device=describe_device(),
@@ -189,11 +182,20 @@ def train(
         command=command,
         **settings,
     )
-    without_optimizer = keras.Model(model.inputs, model.outputs)
-    without_optimizer.save_weights(run.with_name(run.name + ".weights.h5"))
+    if finished:
+        without_optimizer = keras.Model(model.inputs, model.outputs)
+        without_optimizer.save_weights(run.with_name(run.name + ".weights.h5"))
     write_record(record_path, record)
-    shutil.rmtree(run)
+    if finished:
+        shutil.rmtree(run)
     return record
+
+
+def unrecorded(out: Path) -> list[Recipe]:
+    """The recipes that have no finished record in a folder, the one that computes least first."""
+    records = read_results(out)
+    done = {name for name, those in records.items() if any(r.finished for r in those)}
+    return sorted((r for r in RECIPES.values() if r.name not in done), key=_cost)
 
 
 def progress_verbosity() -> int:
@@ -201,7 +203,27 @@ def progress_verbosity() -> int:
     return 1 if sys.stdout.isatty() else 2
 
 
-def _settings(recipe: Recipe, dataset: Dataset, seed: int, epochs: int) -> dict:
+@contextlib.contextmanager
+def _device_settings(session: Session) -> Iterator[None]:
+    """Set Keras's precision and distribution, and set them back."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(session.precision)
+    if session.distribute:
+        if keras.backend.backend() != "jax":
+            raise TrainingError(
+                f"Spreading a run over devices takes JAX; Keras runs on {keras.backend.backend()}. "
+                "Set KERAS_BACKEND=jax."
+            )
+        keras.distribution.set_distribution(keras.distribution.DataParallel())
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
+        if session.distribute:
+            keras.distribution.set_distribution(None)
+
+
+def _settings(recipe: Recipe, dataset: Dataset, seed: int, epochs: int, precision: str) -> dict:
     """What two runs must share for one to go on where the other stopped."""
     settings = {
         "config": recipe.to_dict(),
@@ -209,6 +231,7 @@ def _settings(recipe: Recipe, dataset: Dataset, seed: int, epochs: int) -> dict:
         "seed": seed,
         "epochs": epochs,
         "backend": keras.backend.backend(),
+        "precision": precision,
         "data_fingerprint": fingerprint(*dataset.train, *dataset.test),
     }
     return json.loads(json.dumps(settings))  # as they read back: tuples become lists
@@ -224,29 +247,45 @@ def _claim_folder(run: Path, settings: dict) -> None:
 
 
 def _fit(
-    recipe: Recipe, train: tuple[np.ndarray, np.ndarray], run: Path, seed: int, epochs: int
+    recipe: Recipe, dataset: Dataset, run: Path, seed: int, session: Session
 ) -> tuple[keras.Model, list[dict]]:
     """Train from the state in `run`, or from the seed; return the model and all its history."""
     keras.utils.set_random_seed(seed)
+    train_split, validation_split = split_validation(*dataset.train, recipe.validation_fraction)
+    if recipe.protocol == BEST_EPOCH:
+        validation_split = dataset.test
     model = build_model(recipe)
+    compile_model(model, recipe, len(train_split[0]), session.steps_per_call)
     checkpoint = Checkpoint(run)
     first_epoch = checkpoint.restore(model)
-    train_split, validation_split = split_validation(*train, recipe.validation_fraction)
     model.fit(
-        Batches(*train_split, recipe, seed, first_epoch),
-        validation_data=Batches(*validation_split, recipe),
+        Batches(*train_split, recipe, seed, first_epoch, session.workers),
+        validation_data=Batches(*validation_split, recipe, workers=session.workers),
         initial_epoch=first_epoch,
-        epochs=epochs,
+        epochs=recipe.epochs,
         shuffle=False,  # `Batches` sees to the order
-        callbacks=[EpochSeed(seed), checkpoint],
+        callbacks=[
+            EpochSeed(seed),
+            checkpoint,
+            TimeKeeper(recipe.epochs, session.time_limit),
+        ],
         verbose=progress_verbosity(),
     )
     return model, checkpoint.history
 
 
-def _state_variables(model: keras.Model) -> list:
-    """All that the next step depends on: weights, seed generators, optimizer."""
-    return [*model.variables, *model.optimizer.variables]
+def _cost(recipe: Recipe) -> int:
+    """What all of a recipe's training steps multiply and add, on CIFAR-100, going forward."""
+    num_images = int(50_000 * (1 - recipe.validation_fraction)) * recipe.passes
+    return count_macs(build_model(recipe)) * num_images * recipe.epochs
+
+
+def _evaluate(model: keras.Model, recipe: Recipe, dataset: Dataset) -> dict[str, float]:
+    """Loss and accuracies on the test images."""
+    figures = model.evaluate(
+        Batches(*dataset.test, recipe), return_dict=True, verbose=progress_verbosity()
+    )
+    return {name: float(value) for name, value in figures.items()}
 
 
 def _require_same(settings: dict, found: dict, where: Path) -> None:

@@ -6,6 +6,7 @@ import keras
 from keras import layers
 
 from smallvit.blocks import TransformerBlock
+from smallvit.initializers import Rules, initialize, normal, uniform
 from smallvit.patches import (
     ClassToken,
     PatchEmbed,
@@ -32,7 +33,7 @@ class VitConfig:
         class_token: whether a class token leads the sequence and alone is read by the head; without
             one the head reads all tokens, laid end to end.
         head_dims: hidden layers of the head, each with a GELU.
-        position_initializer: how position embedding and class token start.
+        initializers: how weights start, by name, as `initialize` takes them.
         shifted_patches: whether shifted patch tokenization takes the place of patch embedding.
         locality: whether attention masks the diagonal and learns its temperature.
         temperature_per: `"head"` or `"layer"`: how many temperatures a block learns.
@@ -56,7 +57,11 @@ class VitConfig:
     qkv_bias: bool = False
     class_token: bool = True
     head_dims: tuple[int, ...] = ()
-    position_initializer: str = "random_normal"
+    initializers: Rules = (
+        ("position_embedding/position", normal(1.0)),
+        ("class_token/token", normal(1.0)),
+        ("kernel", "glorot_normal"),
+    )
     shifted_patches: bool = False
     locality: bool = False
     temperature_per: str = "head"
@@ -79,7 +84,12 @@ VIT_KERAS = VitConfig(
     qkv_bias=True,
     class_token=False,
     head_dims=(2048, 1024),
-    position_initializer="uniform",
+    # MultiHeadAttention's kernels have three axes, and Keras 2, which the example was run with,
+    # counted their inputs and outputs as a convolution's: attention starts smaller.
+    initializers=(
+        ("qkv/kernel", uniform((6 / (4 * 64 + 64 * 64)) ** 0.5)),
+        ("attn/proj/kernel", uniform((6 / (4 * 64 + 4 * 64)) ** 0.5)),
+    ),
     out_activation="gelu",
     epsilon=1e-6,
     attn_drop_rate=0.1,
@@ -128,8 +138,8 @@ def vision_transformer(config: VitConfig, name: str = "vit") -> keras.Model:
         embed = PatchEmbed(config.patch_size, config.dim, name="patch_embed")
     x = layers.Reshape((-1, config.dim), name="tokens")(embed(images))
     if config.class_token:
-        x = ClassToken(config.position_initializer, name="class_token")(x)
-    x = PositionEmbedding(config.position_initializer, name="position_embedding")(x)
+        x = ClassToken(name="class_token")(x)
+    x = PositionEmbedding(name="position_embedding")(x)
     for block in range(1, config.depth + 1):
         x, _ = TransformerBlock(
             config.num_heads,
@@ -153,4 +163,6 @@ def vision_transformer(config: VitConfig, name: str = "vit") -> keras.Model:
         x = layers.Dense(units, activation="gelu", name=f"head_hidden{number}")(x)
     x = layers.Dropout(config.head_drop_rate, name="head_drop")(x)
     logits = layers.Dense(config.num_classes, dtype="float32", name="head")(x)
-    return keras.Model(images, logits, name=name)
+    model = keras.Model(images, logits, name=name)
+    initialize(model, config.initializers)
+    return model

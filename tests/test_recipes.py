@@ -1,8 +1,11 @@
 import json
+from dataclasses import asdict
 
+import numpy as np
 import pytest
 
-from smallvit.recipes import RECIPES, get_recipe
+from smallvit.recipes import BEST_EPOCH, LAST_EPOCH, RECIPES, get_recipe
+from smallvit.training import build_model
 
 
 def test_recipes_are_found_under_their_own_names():
@@ -10,12 +13,47 @@ def test_recipes_are_found_under_their_own_names():
 
 
 def test_an_unknown_recipe_is_answered_with_those_there_are():
-    with pytest.raises(ValueError, match="no recipe 'swin'; choose one of: swin-keras"):
+    with pytest.raises(ValueError, match="no recipe 'swin'; choose one of: swin-keras, swin-fixed"):
         get_recipe("swin")
 
 
 @pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
 def test_a_recipe_can_be_kept_in_a_record(recipe):
     kept = json.loads(json.dumps(recipe.to_dict()))
-    assert kept["model"]["embed_dim"] == recipe.model.embed_dim
-    assert kept["published"]["top1"] == recipe.published.top1
+    assert kept["model"]["patch_size"] == recipe.model.patch_size
+    assert [step["step"] for step in kept["steps"]] == [type(s).__name__ for s in recipe.steps]
+    assert kept["published"] == (recipe.published and asdict(recipe.published))
+
+
+@pytest.mark.parametrize("name", [name for name in RECIPES if not name.endswith(("e-3", "e-4"))])
+def test_parameters_are_as_told(name):
+    model = build_model(get_recipe(name))
+    count = sum(int(np.prod(weight.shape)) for weight in model.trainable_weights)
+    assert count == get_recipe(name).parameters
+
+
+@pytest.mark.parametrize("name", [name for name in RECIPES if name.endswith(("e-3", "e-4"))])
+def test_a_variant_has_the_model_of_what_it_varies(name):
+    recipe, original = get_recipe(name), get_recipe(name.rsplit("-", 2)[0].removesuffix("-decay"))
+    assert (recipe.model, recipe.parameters) == (original.model, original.parameters)
+
+
+def test_a_mended_example_takes_no_more_than_the_example():
+    for mended, example in (("swin-fixed", "swin-keras"), ("sl-vit-fixed", "sl-vit-keras")):
+        mended, example = get_recipe(mended), get_recipe(example)
+        assert mended.parameters <= example.parameters
+        assert mended.epochs == example.epochs
+
+
+def test_weight_decay_of_the_vit_example_in_both_units():
+    published, as_keras_reads_it = get_recipe("vit-keras"), get_recipe("vit-keras-decay-1e-4")
+    assert published.learning_rate * published.weight_decay == pytest.approx(1e-4)
+    assert as_keras_reads_it.weight_decay == 1e-4
+
+
+def test_only_the_paper_reports_the_best_epoch_and_holds_no_images_out():
+    for recipe in RECIPES.values():
+        if "-paper" in recipe.name:
+            assert (recipe.protocol, recipe.validation_fraction) == (BEST_EPOCH, 0)
+        else:
+            assert (recipe.protocol, recipe.validation_fraction) == (LAST_EPOCH, 0.1)

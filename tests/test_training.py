@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 
 from smallvit import training
+from smallvit.callbacks import Checkpoint, TrainingError
 from smallvit.pipeline import Batches, Dataset
-from smallvit.recipes import get_recipe
+from smallvit.recipes import Cosine, get_recipe
 from smallvit.results import read_record
 from smallvit.shapes import shapes100
 from smallvit.swin import SwinConfig, swin_transformer
-from smallvit.training import Checkpoint, TrainingError, train
+from smallvit.training import train
 
 TINY = dataclasses.replace(
     get_recipe("swin-keras"),
@@ -22,6 +23,7 @@ TINY = dataclasses.replace(
     epochs=3,
     batch_size=16,
     shuffle=True,
+    schedule=Cosine(),
 )
 
 
@@ -40,6 +42,7 @@ def finished(dataset, tmp_path_factory):
 def test_a_run_leaves_a_record_and_weights_and_nothing_else(finished):
     out, record = finished
     assert sorted(path.name for path in (out / "tiny").iterdir()) == [
+        "seed-3.csv",
         "seed-3.json",
         "seed-3.weights.h5",
     ]
@@ -56,6 +59,7 @@ def test_a_run_leaves_a_record_and_weights_and_nothing_else(finished):
 def test_the_recorded_weights_give_the_recorded_figures(finished, dataset):
     out, record = finished
     model = training.build_model(TINY)
+    training.compile_model(model, TINY, 100)
     keras.Model(model.inputs, model.outputs).load_weights(out / "tiny" / "seed-3.weights.h5")
     test = model.evaluate(Batches(*dataset.test, TINY), return_dict=True, verbose=0)
     assert test == pytest.approx(record.test, rel=1e-5)

@@ -50,7 +50,7 @@ def test_the_class_token_is_read_by_the_head_alone(rng):
 
 
 def test_without_a_class_token_the_head_reads_all_tokens():
-    config = dataclasses.replace(SMALL, class_token=False, head_dims=(7,))
+    config = dataclasses.replace(SMALL, class_token=False, head_dims=(7,), initializers=())
     model = vision_transformer(config)
     assert model.get_layer("head_hidden1").kernel.shape == (2 * 3 * 8, 7)
 

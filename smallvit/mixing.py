@@ -1,0 +1,132 @@
+"""Mixup and CutMix: training images, and their labels, that are part one image, part another."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+def mixup(
+    images: np.ndarray, labels: np.ndarray, share: float, order: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Lay another image of the batch over each one, like a double exposure.
+
+    Args:
+        images: float32 array `(n, height, width, channels)`.
+        labels: float32 array `(n, num_classes)`, rows that sum to 1.
+        share: weight of an image itself, 0 to 1; the other has the rest.
+        order: integer array `(n,)`: the place in the batch of each image's partner.
+
+    Returns:
+        New images and labels, of the same shapes and dtypes.
+
+    Raises:
+        ValueError: if the labels are not such an array.
+
+    Source: Zhang et al. 2018 (mixup), section 2.
+    """
+    return _blend(images, share, order), _blend_labels(labels, share, order)
+
+
+def cutmix(
+    images: np.ndarray, labels: np.ndarray, box: tuple[int, int, int, int], order: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Paste a rectangle of another image of the batch into each one, in the same place.
+
+    Args:
+        images: float32 array `(n, height, width, channels)`.
+        labels: float32 array `(n, num_classes)`, rows that sum to 1.
+        box: the rectangle's `(top, left, height, width)` in pixels, inside the image.
+        order: integer array `(n,)`: the place in the batch of each image's partner.
+
+    Returns:
+        New images and labels, of the same shapes and dtypes; the partner's label has the weight
+        that the rectangle has in the area.
+
+    Raises:
+        ValueError: if the labels are not such an array.
+
+    Source: Yun et al. 2019 (CutMix), equation 1.
+    """
+    top, left, height, width = box
+    rows, columns = slice(top, top + height), slice(left, left + width)
+    mixed = images.copy()
+    mixed[:, rows, columns] = images[order, rows, columns]
+    share = 1 - height * width / (images.shape[1] * images.shape[2])
+    return mixed, _blend_labels(labels, share, order)
+
+
+def draw_box(
+    height: int, width: int, share: float, rng: np.random.Generator
+) -> tuple[int, int, int, int]:
+    """Draw the rectangle that leaves about `share` of an image as it was.
+
+    It has the image's proportions, sides of an even number of pixels, and its centre anywhere in
+    the image; what sticks out is cut off, so it may leave more.
+
+    Args:
+        height: of the image, in pixels.
+        width: of the image, in pixels.
+        share: of the area that stays, 0 to 1.
+        rng: where the centre comes from.
+
+    Returns:
+        The rectangle's `(top, left, height, width)`.
+
+    Source: Yun et al. 2019 (CutMix), equation 2; the rounding is that of clovaai/CutMix-PyTorch.
+    """
+    top, bottom = _draw_side(height, share, rng)
+    left, right = _draw_side(width, share, rng)
+    return top, left, bottom - top, right - left
+
+
+@dataclass(frozen=True)
+class CutMixOrMixup:
+    """Mix some batches, half of them by CutMix and half by Mixup.
+
+    Args:
+        probability: of a batch being mixed.
+        alpha: an image's share is drawn, once a batch, from Beta(alpha, alpha); 1 is evenly from
+            0 to 1.
+
+    Called with images, labels as `mixup` takes them and a generator, it returns images and labels:
+    new ones, or the same arrays where the batch is not mixed. Partners are a random permutation of
+    the batch, so an image may meet itself.
+
+    Source: Lee, Lee and Song 2021 (arXiv 2112.13492), `main.py` of aanna0701/SPT_LSA_ViT.
+    """
+
+    probability: float = 0.5
+    alpha: float = 1.0
+
+    def __call__(
+        self, images: np.ndarray, labels: np.ndarray, rng: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray]:
+        if rng.random() >= self.probability:
+            return images, labels
+        order = rng.permutation(len(images))
+        share = rng.beta(self.alpha, self.alpha)
+        if rng.random() < 0.5:
+            return cutmix(images, labels, draw_box(*images.shape[1:3], share, rng), order)
+        return mixup(images, labels, share, order)
+
+
+def _blend(values: np.ndarray, share: float, order: np.ndarray) -> np.ndarray:
+    # A Python float leaves float32 what it is; a NumPy one would make it float64.
+    share = float(share)
+    return share * values + (1 - share) * values[order]
+
+
+def _blend_labels(labels: np.ndarray, share: float, order: np.ndarray) -> np.ndarray:
+    if labels.ndim != 2 or not np.issubdtype(labels.dtype, np.floating):
+        raise ValueError(
+            "Mixing takes one-hot labels, a float array (n, num_classes); got "
+            f"{labels.dtype} {labels.shape}: turn class numbers into rows first."
+        )
+    return _blend(labels, share, order)
+
+
+def _draw_side(length: int, share: float, rng: np.random.Generator) -> tuple[int, int]:
+    """Where the box begins and ends along an axis of `length` pixels."""
+    half = int(length * (1 - share) ** 0.5) // 2
+    centre = int(rng.integers(length))
+    return max(centre - half, 0), min(centre + half, length)
