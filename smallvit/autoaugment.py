@@ -133,7 +133,9 @@ _SCALES = {  # the magnitudes at index 0 and at index 9
 }
 
 OPERATIONS = tuple(_FUNCTIONS)
-SIGNED = frozenset(OPERATIONS[:4]) | {"color", "contrast", "brightness", "sharpness"}
+SIGNED = frozenset(
+    ("shearX", "shearY", "translateX", "translateY", "color", "contrast", "brightness", "sharpness")
+)
 """The operations whose magnitude is negative half the time."""
 
 

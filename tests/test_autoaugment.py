@@ -101,6 +101,11 @@ def test_scales(name):
     assert name != "posterize" or all(isinstance(bits, int) for bits in magnitudes)
 
 
+def test_rotation_and_what_pillow_takes_as_a_level_or_bits_have_no_sign():
+    unsigned = {"rotate", "posterize", "solarize", "autocontrast", "equalize", "invert"}
+    assert set(OPERATIONS) - SIGNED == unsigned
+
+
 @pytest.mark.parametrize("sign", [1, -1])
 @pytest.mark.parametrize("index", [0, 4, 9])
 @pytest.mark.parametrize("name", OPERATIONS)
@@ -182,6 +187,10 @@ def test_a_batch_stays_as_it_is_and_a_seed_repeats_itself(rng):
     assert first.flags.writeable
     assert not np.shares_memory(first, images)
     assert (first != AutoAugment()(images, np.random.default_rng(4))).any()
+
+
+def test_a_batch_may_be_empty(rng):
+    assert AutoAugment()(np.zeros((0, 4, 4, 3), "uint8"), rng).shape == (0, 4, 4, 3)
 
 
 def test_a_view_is_as_good_as_a_copy(rng):
