@@ -94,7 +94,9 @@ def _add_session_arguments(parser: argparse.ArgumentParser) -> None:
         help="steps that Keras takes in one call (default: 16 with an accelerator, else 1)",
     )
     parser.add_argument(
-        "--workers", type=_positive, help="threads that prepare batches (default: up to 8)"
+        "--workers",
+        type=int,
+        help="processes that make batches ready (default: up to 8 with an accelerator, else none)",
     )
     parser.add_argument(
         "--distribute", action="store_true", help="spread each batch over all devices (JAX)"

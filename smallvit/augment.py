@@ -10,6 +10,8 @@ from typing import ClassVar, Protocol
 
 import numpy as np
 
+from smallvit.mixing import CutMixOrMixup
+
 CIFAR100_MEAN = (0.5071, 0.4865, 0.4409)
 CIFAR100_STD = (0.2673, 0.2564, 0.2762)
 """Of red, green and blue over CIFAR-100's training images, with pixels in [0, 1]."""
@@ -170,6 +172,33 @@ class RandomErasing:
             if tall < height and wide < width:
                 top, left = rng.integers(0, height - tall + 1), rng.integers(0, width - wide + 1)
                 return int(top), int(left), tall, wide
+
+
+def prepare(
+    images: np.ndarray,
+    labels: np.ndarray,
+    steps: tuple[Step, ...],
+    mixing: CutMixOrMixup | None,
+    key: tuple[int, ...] | None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Make a batch ready for a model.
+
+    Args:
+        images: uint8 array `(n, height, width, 3)`.
+        labels: one-hot float32 array `(n, num_classes)`.
+        steps: what to do to the images, in this order.
+        mixing: what to do to images and labels after that, or `None`.
+        key: numbers from which all that is random follows; `None` to do nothing random.
+
+    Returns:
+        `(images, labels)`, float32.
+    """
+    if key is None:
+        steps, mixing = [step for step in steps if not step.random], None
+    rng = None if key is None else np.random.default_rng(key)
+    for step in steps:
+        images = step(images, rng)
+    return mixing(images, labels, rng) if mixing else (images, labels)
 
 
 def warp(images: np.ndarray, matrices: np.ndarray) -> np.ndarray:

@@ -1,15 +1,22 @@
 """From a dataset to the batches that a model is fed."""
 
-import os
+import contextlib
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
+from multiprocessing import get_context
 
 import keras
 import numpy as np
 
+from smallvit.augment import prepare
 from smallvit.data import load_cifar100
 from smallvit.recipes import Recipe
 from smallvit.shapes import shapes100
+
+THREADS = 8
+"""Batches that are asked for ahead of the model, where there are processes to make them."""
 
 
 @dataclass(frozen=True)
@@ -43,8 +50,8 @@ class Batches(keras.utils.PyDataset):
     """Batches of a training or evaluation set, the same ones whenever they are asked for.
 
     What a batch holds depends on the seed, the epoch and its place in the epoch, and on nothing
-    that came before, so a run that is resumed sees what it would have seen, and so do any number
-    of workers.
+    that came before, so a run that is resumed sees what it would have seen, and so does one with
+    other workers.
 
     Args:
         images: uint8 array `(n, height, width, 3)`.
@@ -52,7 +59,8 @@ class Batches(keras.utils.PyDataset):
         recipe: what is done to the images, in what order they come, how many at once.
         seed: the run's seed, or `None` for evaluation: in order, and nothing random done.
         first_epoch: epochs that were trained before.
-        workers: threads that prepare batches while the model trains.
+        pool: processes that make batches ready while the model trains, as `start_workers` gives
+            them; `None` to do it here.
 
     Each batch is float32 images `(batch, size, size, 3)` and float32 labels
     `(batch, num_classes)`, one-hot or mixed.
@@ -65,11 +73,11 @@ class Batches(keras.utils.PyDataset):
         recipe: Recipe,
         seed: int | None = None,
         first_epoch: int = 0,
-        workers: int | None = None,
+        pool: ProcessPoolExecutor | None = None,
     ):
-        super().__init__(workers=default_workers() if workers is None else workers)
+        super().__init__(workers=THREADS if pool else 1)  # they only wait for the processes
         self.images, self.labels, self.recipe = images, labels, recipe
-        self.seed, self.epoch = seed, first_epoch
+        self.seed, self.epoch, self.pool = seed, first_epoch, pool
 
     def __len__(self) -> int:
         if self.seed is None:
@@ -78,31 +86,33 @@ class Batches(keras.utils.PyDataset):
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         places = slice(index * self.recipe.batch_size, (index + 1) * self.recipe.batch_size)
-        if self.seed is None:
-            return self._prepare(places, None)
-        if self.recipe.shuffle:
-            places = _epoch_order(self.seed, self.epoch, len(self.images), self.recipe.passes)[
-                places
-            ]
-        return self._prepare(places, np.random.default_rng((self.seed, self.epoch, index)))
-
-    def _prepare(self, places, rng: np.random.Generator | None) -> tuple[np.ndarray, np.ndarray]:
-        images = self.images[places]
-        labels = np.eye(self.recipe.model.num_classes, dtype="float32")[self.labels[places]]
-        for step in self.recipe.steps:
-            if rng is not None or not step.random:
-                images = step(images, rng)
-        if rng is not None and self.recipe.mixing is not None:
-            return self.recipe.mixing(images, labels, rng)
-        return images, labels
+        if self.seed is not None and self.recipe.shuffle:
+            order = _epoch_order(self.seed, self.epoch, len(self.images), self.recipe.passes)
+            places = order[places]
+        one_hot = np.eye(self.recipe.model.num_classes, dtype="float32")[self.labels[places]]
+        key = None if self.seed is None else (self.seed, self.epoch, index)
+        batch = (self.images[places], one_hot, self.recipe.steps, self.recipe.mixing, key)
+        return self.pool.submit(prepare, *batch).result() if self.pool else prepare(*batch)
 
     def on_epoch_end(self) -> None:
         self.epoch += 1
 
 
-def default_workers() -> int:
-    """Threads to prepare batches with: a few, and one core left to the model."""
-    return max(1, min(8, (os.cpu_count() or 1) - 1))
+@contextlib.contextmanager
+def start_workers(count: int) -> Iterator[ProcessPoolExecutor | None]:
+    """Processes for `Batches`, ended afterwards; `None` where none are wanted.
+
+    They are processes since Pillow keeps threads waiting for one another, and they are started
+    afresh rather than forked since JAX and TensorFlow do not survive a fork.
+
+    Args:
+        count: how many; 0 for none.
+    """
+    if not count:
+        yield None
+        return
+    with ProcessPoolExecutor(count, mp_context=get_context("spawn")) as pool:
+        yield pool
 
 
 def steps_per_epoch(recipe: Recipe, num_images: int) -> int:

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import json
+import os
 import shutil
 import sys
 from collections.abc import Iterator
@@ -14,7 +15,13 @@ import numpy as np
 from smallvit.callbacks import Checkpoint, EpochSeed, TimeKeeper, TrainingError
 from smallvit.cost import count_macs
 from smallvit.data import fingerprint
-from smallvit.pipeline import Batches, Dataset, split_validation, steps_per_epoch
+from smallvit.pipeline import (
+    Batches,
+    Dataset,
+    split_validation,
+    start_workers,
+    steps_per_epoch,
+)
 from smallvit.recipes import BEST_EPOCH, RECIPES, Recipe
 from smallvit.results import (
     Record,
@@ -43,7 +50,8 @@ class Session:
         steps_per_call: optimizer steps that Keras takes in one call; `None` for 16 where there is
             an accelerator, which small models would leave waiting, and 1 where there is none.
         distribute: whether the batch is spread over all devices, which takes JAX.
-        workers: threads that prepare batches; `None` for a few.
+        workers: processes that make batches ready; `None` for all cores but one, at most 8, where
+            there is an accelerator, and for 0 where there is none: there the model needs them.
         time_limit: seconds after which to stop, to go on another time; `None` for no limit.
     """
 
@@ -61,12 +69,13 @@ class Session:
 
     def for_this_device(self) -> "Session":
         """The same with what was left open decided."""
-        defaults = ("float32", 1) if on_cpu() else ("mixed_bfloat16", 16)
-        return dataclasses.replace(
-            self,
-            precision=self.precision or defaults[0],
-            steps_per_call=self.steps_per_call or defaults[1],
-        )
+        if on_cpu():
+            defaults = {"precision": "float32", "steps_per_call": 1, "workers": 0}
+        else:
+            workers = max(1, min(8, (os.cpu_count() or 1) - 1))
+            defaults = {"precision": "mixed_bfloat16", "steps_per_call": 16, "workers": workers}
+        undecided = {name: x for name, x in defaults.items() if getattr(self, name) is None}
+        return dataclasses.replace(self, **undecided)
 
 
 def build_model(recipe: Recipe) -> keras.Model:
@@ -258,19 +267,20 @@ def _fit(
     compile_model(model, recipe, len(train_split[0]), session.steps_per_call)
     checkpoint = Checkpoint(run)
     first_epoch = checkpoint.restore(model)
-    model.fit(
-        Batches(*train_split, recipe, seed, first_epoch, session.workers),
-        validation_data=Batches(*validation_split, recipe, workers=session.workers),
-        initial_epoch=first_epoch,
-        epochs=recipe.epochs,
-        shuffle=False,  # `Batches` sees to the order
-        callbacks=[
-            EpochSeed(seed),
-            checkpoint,
-            TimeKeeper(recipe.epochs, session.time_limit),
-        ],
-        verbose=progress_verbosity(),
-    )
+    with start_workers(session.workers) as pool:
+        model.fit(
+            Batches(*train_split, recipe, seed, first_epoch, pool),
+            validation_data=Batches(*validation_split, recipe, pool=pool),
+            initial_epoch=first_epoch,
+            epochs=recipe.epochs,
+            shuffle=False,  # `Batches` sees to the order
+            callbacks=[
+                EpochSeed(seed),
+                checkpoint,
+                TimeKeeper(recipe.epochs, session.time_limit),
+            ],
+            verbose=progress_verbosity(),
+        )
     return model, checkpoint.history
 
 

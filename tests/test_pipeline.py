@@ -2,8 +2,10 @@ import dataclasses
 
 import numpy as np
 import pytest
+from keras.src.trainers.data_adapters.py_dataset_adapter import PyDatasetAdapter
 
-from smallvit.pipeline import Batches, Dataset, load_dataset, split_validation
+from smallvit.augment import Normalize, Resize
+from smallvit.pipeline import Batches, Dataset, load_dataset, split_validation, start_workers
 from smallvit.recipes import get_recipe
 from smallvit.shapes import shapes100
 
@@ -38,10 +40,47 @@ def test_a_shuffled_epoch_has_every_image_once(dataset):
     assert (labels.argmax(axis=1) != dataset.train[1]).any()
 
 
+@pytest.mark.parametrize("workers", [0, 2])
+def test_any_number_of_workers_feeds_the_same_batches(dataset, workers):
+    """What `fit` sees, epoch after epoch, is what the batches are when asked for one by one."""
+    recipe = dataclasses.replace(get_recipe("vit-paper"), batch_size=16)
+    seen = []
+    with start_workers(workers) as pool:
+        adapter = PyDatasetAdapter(Batches(*dataset.train, recipe, seed=2, pool=pool))
+        for _ in range(2):
+            adapter.on_epoch_begin()
+            iterator = adapter.get_numpy_iterator()
+            seen.append([next(iterator) for _ in range(adapter.num_batches)])
+            adapter.on_epoch_end()
+    for epoch, batches in enumerate(seen):
+        expected = Batches(*dataset.train, recipe, seed=2, first_epoch=epoch)
+        for index, batch in enumerate(batches):
+            for mine, theirs in zip(batch, expected[index], strict=True):
+                np.testing.assert_array_equal(mine, theirs)
+
+
+def test_several_passes_are_an_epoch_without_a_smaller_last_batch(dataset):
+    recipe = dataclasses.replace(TINY, passes=3)
+    batches = Batches(*dataset.train, recipe, seed=0)
+    assert len(batches) == 300 // 16
+    labels = np.concatenate([batches[i][1] for i in range(len(batches))])
+    counts = np.bincount(dataset.train[1], minlength=100)
+    assert len(labels) == 18 * 16
+    assert (labels.sum(axis=0) <= 3 * counts).all()
+    assert (labels[:100].sum(axis=0) == counts).all()  # a pass has every image once
+
+
 def test_without_shuffling_the_order_is_kept(dataset):
     recipe = dataclasses.replace(TINY, shuffle=False)
     _, labels = Batches(*dataset.train, recipe, seed=0)[1]
     np.testing.assert_array_equal(labels.argmax(axis=1), dataset.train[1][16:32])
+
+
+def test_evaluation_does_what_is_not_random(dataset):
+    recipe = dataclasses.replace(get_recipe("vit-keras"), batch_size=16)
+    images, _ = Batches(*dataset.test, recipe)[0]
+    expected = Resize(72)(Normalize()(dataset.test[0][:16], None), None)
+    np.testing.assert_array_equal(images, expected)
 
 
 def test_evaluation_leaves_the_images_alone(dataset):

@@ -1,5 +1,11 @@
+import csv
 import dataclasses
+import itertools
 import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -7,12 +13,13 @@ import pytest
 
 from smallvit import training
 from smallvit.callbacks import Checkpoint, TrainingError
-from smallvit.pipeline import Batches, Dataset
-from smallvit.recipes import Cosine, get_recipe
+from smallvit.pipeline import Batches, Dataset, steps_per_epoch
+from smallvit.recipes import BEST_EPOCH, Cosine, get_recipe
 from smallvit.results import read_record
 from smallvit.shapes import shapes100
 from smallvit.swin import SwinConfig, swin_transformer
-from smallvit.training import train
+from smallvit.training import Session, train
+from smallvit.vit import VitConfig
 
 TINY = dataclasses.replace(
     get_recipe("swin-keras"),
@@ -27,9 +34,16 @@ TINY = dataclasses.replace(
 )
 
 
+TINY_VIT = VitConfig(image_size=8, dim=8, depth=1, num_heads=2, key_dim=4, locality=True)
+
+
+def tiny_dataset():
+    return Dataset("shapes100", shapes100(100, 0, image_size=8), shapes100(40, 1, image_size=8))
+
+
 @pytest.fixture(scope="module")
 def dataset():
-    return Dataset("shapes100", shapes100(100, 0, image_size=8), shapes100(40, 1, image_size=8))
+    return tiny_dataset()
 
 
 @pytest.fixture(scope="module")
@@ -127,6 +141,176 @@ def test_an_unfinished_run_with_other_settings_is_not_resumed(dataset, tmp_path)
     settings.write_text(json.dumps({"epochs": 99}))
     with pytest.raises(TrainingError, match="holds a run with another"):
         train(TINY, dataset, tmp_path)
+
+
+def test_the_table_says_what_the_record_says(finished):
+    out, record = finished
+    with (out / "tiny" / "seed-3.csv").open(encoding="utf-8") as file:
+        rows = [{k: float(v) for k, v in row.items()} for row in csv.DictReader(file)]
+    assert rows == record.history
+
+
+def test_a_time_limit_stops_after_an_epoch_and_the_run_goes_on(finished, dataset, tmp_path):
+    out, whole = finished
+    hurried = Session(time_limit=1e-3)
+    first = train(TINY, dataset, tmp_path, seed=3, command="as typed", session=hurried)
+    assert (len(first.history), first.finished, first.test) == (1, False, None)
+    assert read_record(tmp_path / "tiny" / "seed-3.json") == first
+    second = train(TINY, dataset, tmp_path, seed=3, command="as typed", session=hurried)
+    assert (len(second.history), second.finished) == (2, False)
+    last = train(TINY, dataset, tmp_path, seed=3, command="as typed")
+    assert without_times(last) == without_times(whole)
+    assert_same_weights(tmp_path / "tiny" / "seed-3.weights.h5", out / "tiny" / "seed-3.weights.h5")
+
+
+def test_a_run_that_leaves_the_numbers_stops_and_keeps_its_last_good_state(dataset, tmp_path):
+    wild = dataclasses.replace(TINY, learning_rate=1e18, schedule=None)
+    with pytest.raises(TrainingError, match=r"loss is (nan|inf) at step \d+ of epoch 1\. .* lower"):
+        train(wild, dataset, tmp_path)
+    assert not (tmp_path / "tiny" / "seed-0" / "state.npz").exists()
+
+
+def test_a_figure_that_is_no_number_is_not_kept(dataset, tmp_path, monkeypatch):
+    """The last step of an epoch can spoil the weights when its own loss is still a number."""
+    good = Checkpoint.on_epoch_end
+
+    def spoil_the_second(checkpoint, epoch, logs=None):
+        good(checkpoint, epoch, {**logs, "val_loss": float("nan")} if epoch == 1 else logs)
+
+    monkeypatch.setattr(Checkpoint, "on_epoch_end", spoil_the_second)
+    with pytest.raises(TrainingError, match="val_loss is nan at the end of epoch 2"):
+        train(TINY, dataset, tmp_path)
+    with np.load(tmp_path / "tiny" / "seed-0" / "state.npz") as state:
+        assert state["epochs"] == 1
+
+
+def test_the_schedule_is_a_line_and_half_a_cosine():
+    recipe = dataclasses.replace(TINY, epochs=10, batch_size=10, learning_rate=1e-2)
+    schedule = training.build_schedule(recipe, 200)  # 20 steps an epoch, 20 steps of warm-up
+    rates = [float(schedule(step)) for step in range(201)]
+    np.testing.assert_allclose(rates[:21], np.linspace(1e-6, 1e-2, 21), rtol=1e-4)
+    progress = np.linspace(0, 1, 181)
+    cosine = 1e-6 + (1e-2 - 1e-6) * (1 + np.cos(np.pi * progress)) / 2
+    np.testing.assert_allclose(rates[20:], cosine, rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["vit-paper", "swin-paper-3e-3"])
+def test_the_papers_schedule_ends_with_its_117100_steps(name):
+    recipe = get_recipe(name)
+    assert steps_per_epoch(recipe, 50_000) * recipe.epochs == 117_100
+    schedule = training.build_schedule(recipe, 50_000)
+    assert float(schedule(11_710)) == pytest.approx(recipe.learning_rate)
+    assert float(schedule(117_100)) == pytest.approx(1e-6, rel=1e-3)
+
+
+def test_the_recorded_test_figures_are_those_of_the_last_epoch_and_the_best(dataset, tmp_path):
+    watched = dataclasses.replace(TINY, protocol=BEST_EPOCH, validation_fraction=0.0)
+    record = train(watched, dataset, tmp_path)
+    last = {
+        name.removeprefix("val_"): x for name, x in record.history[-1].items() if "val_" in name
+    }
+    assert record.test == pytest.approx(last, rel=1e-5)
+    assert record.best["val_top1"] == max(epoch["val_top1"] for epoch in record.history)
+
+
+@pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
+def test_precision_is_set_for_the_run_and_set_back(dataset, tmp_path, precision):
+    record = train(TINY, dataset, tmp_path, epochs=1, session=Session(precision=precision))
+    assert record.precision == precision
+    assert keras.config.dtype_policy().name == "float32"
+    with pytest.raises(TrainingError, match="another precision"):
+        train(TINY, dataset, tmp_path, epochs=1)
+
+
+def test_an_unknown_precision_is_refused():
+    with pytest.raises(ValueError, match=r"precision must be one of float32, .*; got 'float8'"):
+        Session(precision="float8")
+
+
+def test_several_steps_a_call_give_the_same_run(finished, dataset, tmp_path):
+    several = train(TINY, dataset, tmp_path, seed=3, session=Session(steps_per_call=2))
+    losses = [[epoch["loss"] for epoch in r.history] for r in (several, finished[1])]
+    np.testing.assert_allclose(*losses, rtol=1e-4)
+
+
+def test_distribution_takes_jax(dataset, tmp_path):
+    if keras.backend.backend() == "jax":
+        pytest.skip("it is JAX")
+    with pytest.raises(TrainingError, match="takes JAX; Keras runs on"):
+        train(TINY, dataset, tmp_path, session=Session(distribute=True))
+
+
+def test_on_four_devices_the_losses_are_those_on_one(tmp_path):
+    if keras.backend.backend() != "jax":
+        pytest.skip("JAX spreads runs over devices")
+    script = tmp_path / "spread.py"
+    script.write_text(SPREAD)
+    environment = {**os.environ, "XLA_FLAGS": "--xla_force_host_platform_device_count=4"}
+    printed = subprocess.run(
+        [sys.executable, script, tmp_path, Path(__file__).parent],
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert printed.returncode == 0, printed.stderr
+    devices, one, four = json.loads(printed.stdout.splitlines()[-1])
+    assert devices == 4
+    np.testing.assert_allclose(four, one, rtol=1e-3)
+
+
+SPREAD = """
+import json, sys
+from pathlib import Path
+
+sys.path.insert(0, sys.argv[2])
+import jax
+from test_training import TINY, tiny_dataset
+
+from smallvit.training import Session, train
+
+losses = []
+for distribute in (False, True):
+    out = Path(sys.argv[1]) / str(distribute)
+    record = train(TINY, tiny_dataset(), out, session=Session(distribute=distribute))
+    losses.append([epoch["loss"] for epoch in record.history])
+print(json.dumps([jax.device_count(), *losses]))
+"""
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_the_papers_augmentation_resumes_wherever_it_was_killed(tmp_path, dataset, seed):
+    """All random parts at once, stopped at a random step: the same record as without a stop."""
+    recipe = dataclasses.replace(
+        get_recipe("sl-vit-paper"), name="tiny", model=TINY_VIT, epochs=2, batch_size=32
+    )
+    whole = train(recipe, dataset, tmp_path / "whole", seed)
+    stop_at = int(np.random.default_rng(seed).integers(1, 18))  # of 2 epochs of 9 steps
+    steps = itertools.count(1)
+
+    class Killer(Checkpoint):
+        def on_train_batch_end(self, batch, logs=None):
+            super().on_train_batch_end(batch, logs)
+            if next(steps) == stop_at:
+                raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(training, "Checkpoint", Killer)
+        train(recipe, dataset, tmp_path / "killed", seed)
+    resumed = train(recipe, dataset, tmp_path / "killed", seed, session=Session(workers=2))
+    assert without_times(resumed) == without_times(whole)
+
+
+def test_what_is_not_recorded_is_listed_from_the_cheapest_on(finished, monkeypatch):
+    costs = {"large": (3, 1), "tiny": (1, 1), "long": (1, 5), "small": (1, 2)}  # blocks, epochs
+    recipes = {
+        name: dataclasses.replace(
+            TINY, name=name, model=dataclasses.replace(TINY_VIT, depth=depth), epochs=epochs
+        )
+        for name, (depth, epochs) in costs.items()
+    }
+    monkeypatch.setattr(training, "RECIPES", recipes)
+    out, _ = finished  # it holds a record of "tiny"
+    assert [recipe.name for recipe in training.unrecorded(out)] == ["small", "large", "long"]
 
 
 def assert_same_weights(path, other_path):
