@@ -10,10 +10,10 @@ export JUPYTER_PATH := $(CURDIR)/book/_kernel:$(JUPYTER_PATH)
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help book serve test lint unit format notebooks test-jax test-torch clean
+.PHONY: help book serve test lint unit format notebooks test-jax test-torch test-colab set-repository clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 book: .venv/.installed ## build the book: _build/html/index.html
 	$(BIN)/jupyter-book build -W --keep-going .
@@ -47,8 +47,15 @@ test-jax: .venv-jax/.installed ## test the package on JAX, without TensorFlow
 test-torch: .venv-torch/.installed ## test the package on PyTorch, without TensorFlow
 	KERAS_BACKEND=torch .venv-torch/bin/pytest $(PYTEST_FLAGS) $(UNIT_TESTS)
 
+test-colab: .venv-colab/.installed ## run the last commit's chapters as Colab would, with Python 3.13
+	.venv-colab/bin/pip install --quiet -r tests/colab/requirements.txt
+	.venv-colab/bin/python tests/colab/run.py
+
+set-repository: ## write the repository's address URL (default: as it is) and the version's tag everywhere
+	@$(PYTHON) book/_ext/set_repository.py '$(URL)'
+
 clean: ## delete the environments and everything built
-	rm -rf .venv .venv-jax .venv-torch _build .pytest_cache .ruff_cache *.egg-info
+	rm -rf .venv .venv-jax .venv-torch .venv-colab _build .pytest_cache .ruff_cache *.egg-info
 	find smallvit tests book '(' -name __pycache__ -o -name .ruff_cache ')' -prune -exec rm -rf {} +
 
 define make_environment
@@ -74,4 +81,11 @@ endef
 	$(make_environment)
 	.venv-torch/bin/pip install --quiet torch==2.13.0
 	.venv-torch/bin/pip install --quiet -c constraints.txt -e '.[torch]' pytest pytest-xdist
+	@touch $@
+
+.venv-colab/.installed: PYTHON = python3.13
+.venv-colab/.installed: tests/colab/requirements.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 13))' 2>/dev/null || \
+	  { echo "Colab has Python 3.13; name one, as in: make PYTHON=/path/to/python3.13 $(MAKECMDGOALS)"; exit 1; }
+	$(make_environment)
 	@touch $@
