@@ -1,0 +1,122 @@
+"""What the records say, beside what was published: tables and curves for the book."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+from smallvit.callbacks import tell_time
+from smallvit.plots import subplots
+from smallvit.recipes import Recipe
+from smallvit.results import Record, read_results
+
+NOT_RUN = "not run yet"
+
+
+def results_folder() -> Path:
+    """Where the records lie: beside the package in its repository, or installed with it."""
+    in_repository = Path(__file__).parents[1] / "results"
+    return in_repository if in_repository.is_dir() else Path(__file__).with_name("recorded")
+
+
+def recorded(name: str) -> list[Record]:
+    """The records of a recipe, those that are not finished among them."""
+    return read_results(results_folder()).get(name, [])
+
+
+def published_curve(name: str) -> list[float]:
+    """Validation top-1 after each epoch, as the source tells it; empty where it does not."""
+    curves = json.loads((results_folder() / "published_curves.json").read_text(encoding="utf-8"))
+    return curves["val_top1"].get(name, [])
+
+
+def draw_curves(curves: Mapping[str, Sequence[float]], ylabel: str = "validation top-1, %") -> Any:
+    """Draw figures by epoch.
+
+    Args:
+        curves: fractions of 1 after each epoch, by what the legend calls them. Empty ones are left
+            out.
+        ylabel: what the figures are.
+
+    Returns:
+        A Matplotlib figure.
+    """
+    figure, axes = subplots()
+    for name, values in curves.items():
+        if len(values):
+            epochs = range(1, len(values) + 1)
+            percent = [100 * value for value in values]
+            axes.plot(epochs, percent, label=name, marker="." if len(values) < 4 else None)
+    axes.set(xlabel="epoch", ylabel=ylabel)
+    if axes.lines:
+        axes.legend(frameon=False)
+    return figure
+
+
+def reported(record: Record) -> dict[str, float]:
+    """The figures that a finished record's protocol reports: `top1`, `top5`, `loss`."""
+    if record.best is None:
+        return record.test
+    return {name: record.best[f"val_{name}"] for name in ("top1", "top5", "loss")}
+
+
+def results_table(recipes: Iterable[Recipe], records: Mapping[str, Sequence[Record]]) -> str:
+    """Published figures beside ours, a row for each recipe.
+
+    Args:
+        recipes: what to tell of, in this order.
+        records: as `read_results` gives them. Of each recipe, those count that are finished and
+            complete; what was only begun is told as such.
+
+    Returns:
+        A table in Markdown.
+    """
+    lines = [
+        "| recipe | published top-1 / top-5 | ours, top-1 / top-5 | difference | parameters "
+        "| seeds | time | device |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for recipe in recipes:
+        cells = [f"`{recipe.name}`", _published(recipe)]
+        done = [r for r in records.get(recipe.name, []) if r.finished and r.complete]
+        cells += _measured(recipe, done) if done else _begun(records.get(recipe.name, []))
+        cells.insert(4, f"{recipe.parameters:,}")
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def _published(recipe: Recipe) -> str:
+    if recipe.published is None:
+        return "–"
+    figures = (recipe.published.top1, recipe.published.top5)
+    return " / ".join("–" if figure is None else f"{figure:.2f}" for figure in figures)
+
+
+def _measured(recipe: Recipe, done: Sequence[Record]) -> list[str]:
+    top1, top5 = ([100 * reported(r)[name] for r in done] for name in ("top1", "top5"))
+    difference = f"{mean(top1) - recipe.published.top1:+.2f}" if recipe.published else "–"
+    return [
+        f"**{_spread(top1)}** / {_spread(top5)}",
+        difference,
+        str(len(done)),
+        tell_time(mean(r.seconds for r in done)),
+        ", ".join(dict.fromkeys(f"{r.device} ({r.backend})" for r in done)),
+    ]
+
+
+def _begun(records: Sequence[Record]) -> list[str]:
+    """The cells of a recipe without a finished run; where one was begun, how far it is."""
+    if not records:
+        return [NOT_RUN, "–", "0", "–", "–"]
+    furthest = max(records, key=lambda r: len(r.history))
+    progress = f"{len(furthest.history)} of {furthest.epochs} epochs"
+    device = f"{furthest.device} ({furthest.backend})"
+    return [progress, "–", "0", tell_time(furthest.seconds), device]
+
+
+def _spread(values: Sequence[float]) -> str:
+    """Mean and standard deviation; one value alone."""
+    if len(values) == 1:
+        return f"{values[0]:.2f}"
+    return f"{mean(values):.2f} ± {stdev(values):.2f}"
