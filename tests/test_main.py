@@ -3,13 +3,17 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import h5py
 import numpy as np
 import pytest
+from test_results import RECORD
+from test_training import TINY, tiny_dataset
 
 from smallvit.__main__ import main
-from smallvit.results import read_record
+from smallvit.recipes import RECIPES
+from smallvit.results import read_record, write_record
 from smallvit.shapes import shapes100
 
 
@@ -38,9 +42,47 @@ def test_help_reads_well_and_does_not_wait_for_keras():
     assert done.stdout.endswith("False\n")
 
 
-def test_recipes_are_listed(capsys):
-    assert main(["recipes"]) == 0
-    assert "swin-keras" in capsys.readouterr().out
+def test_recipes_are_listed_with_what_is_published_and_recorded(capsys, tmp_path):
+    record = replace(
+        RECORD, dataset="cifar100", complete=True, test={"loss": 2.7, "top1": 0.4511, "top5": 0.75}
+    )
+    write_record(tmp_path / "swin-keras" / "seed-0.json", record)
+    write_record(tmp_path / "swin-keras" / "seed-1.json", replace(record, seed=1, epochs=40))
+    assert main(["recipes", "--results", str(tmp_path)]) == 0
+    lines = {line.split()[0]: line for line in capsys.readouterr().out.splitlines()}
+    assert lines["swin-keras"].split() == [
+        *("swin-keras", "162,996", "40", "44.80", "/", "75.23"),
+        *("seed", "0:", "45.11,", "seed", "1:", "1", "epochs"),
+    ]
+    assert lines["vit-paper"].split() == ["vit-paper", "2,709,796", "100", "73.81", "/", "-", "-"]
+    assert lines.keys() >= RECIPES.keys()
+
+
+def test_reproduce_trains_what_has_no_record_and_goes_on_where_it_was_stopped(
+    tmp_path, capsys, monkeypatch
+):
+    from smallvit import pipeline, training
+
+    small = {name: replace(TINY, name=name, epochs=2) for name in ("first", "second")}
+    monkeypatch.setattr(training, "RECIPES", small)
+    monkeypatch.setattr(pipeline, "load_dataset", lambda source: tiny_dataset())
+    arguments = ["reproduce", "--out", str(tmp_path)]
+
+    assert main([*arguments, "--time-limit", "0.00001"]) == 3
+    assert "first, seed 0: 1 of 2 epochs" in capsys.readouterr().out
+    assert not (tmp_path / "second").exists()
+    assert main(arguments) == 0
+    printed = capsys.readouterr().out
+    assert "first, seed 0: 2 of 2 epochs" in printed
+    assert printed.endswith("Every recipe has its record.\n")
+    assert training.unrecorded(tmp_path) == []
+
+
+@pytest.mark.parametrize("limit", ["0", "-3", "soon"])
+def test_a_time_limit_is_minutes_to_come(capsys, limit):
+    with pytest.raises(SystemExit):
+        main(["reproduce", "--time-limit", limit])
+    assert "--time-limit" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

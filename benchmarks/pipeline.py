@@ -1,0 +1,82 @@
+"""Measure how fast the input pipeline is, and how long a training step waits for it.
+
+    python -m benchmarks.pipeline vit-paper --workers 0 1 2 4
+
+For each number of worker processes: images a second that the pipeline makes when nothing else is
+done, and then, with the recipe's model training on them, the share of the time in which the next
+batch was not there yet. Images are synthetic, of CIFAR-100's size, which costs the same.
+"""
+
+import argparse
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from smallvit.pipeline import THREADS, Batches, start_workers
+from smallvit.recipes import get_recipe
+from smallvit.shapes import shapes100
+from smallvit.training import build_model, compile_model
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the benchmark from the command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.pipeline", description=__doc__.splitlines()[0]
+    )
+    parser.add_argument("recipe", nargs="?", default="vit-paper", help="default: vit-paper")
+    parser.add_argument("--workers", type=int, nargs="+", default=[0, 1, 2, 4])
+    parser.add_argument("--batches", type=int, default=40, help="to measure (default: 40)")
+    parser.add_argument("--steps", type=int, default=4, help="to train (default: 4)")
+    chosen = parser.parse_args(arguments)
+    recipe = get_recipe(chosen.recipe)
+    images, labels = shapes100(chosen.batches * recipe.batch_size // recipe.passes, seed=0)
+    model = build_model(recipe)
+    compile_model(model, recipe, len(images))
+    print(f"{recipe.name}, batches of {recipe.batch_size}")
+    for workers in chosen.workers:
+        with start_workers(workers) as pool:
+            batches = Batches(images, labels, recipe, seed=0, pool=pool)
+            rate = images_a_second(batches)
+            waiting = waiting_share(model, batches, chosen.steps)
+        print(
+            f"{workers} workers: {rate:,.0f} images a second; "
+            f"training waits {waiting:.1%} of its time",
+            flush=True,
+        )
+
+
+def images_a_second(batches: Batches) -> float:
+    """Images that the pipeline makes in a second, once its workers have started."""
+    batches[0]
+    started = time.perf_counter()
+    count = sum(len(images) for images, _ in _ahead(batches))
+    return count / (time.perf_counter() - started)
+
+
+def waiting_share(model: Any, batches: Batches, steps: int) -> float:
+    """Share of the time of some training steps in which the next batch was not there yet."""
+    supply = _ahead(batches)
+    model.train_on_batch(*next(supply))  # compiles
+    waited, started = 0.0, time.perf_counter()
+    for _ in range(steps):
+        asked = time.perf_counter()
+        batch = next(supply)
+        waited += time.perf_counter() - asked
+        model.train_on_batch(*batch)
+    return waited / (time.perf_counter() - started)
+
+
+def _ahead(batches: Batches) -> Iterator[tuple]:
+    """The batches in order, as many of them ahead as `fit` asks for where there are workers."""
+    threads = THREADS if batches.pool else 1
+    with ThreadPoolExecutor(threads) as ahead:
+        waiting = [ahead.submit(batches.__getitem__, n) for n in range(min(threads, len(batches)))]
+        for number in range(len(batches)):
+            yield waiting.pop(0).result()
+            if number + threads < len(batches):
+                waiting.append(ahead.submit(batches.__getitem__, number + threads))
+
+
+if __name__ == "__main__":
+    main()
