@@ -103,7 +103,8 @@ class Checkpoint(keras.callbacks.Callback):
         with temporary.open("w", encoding="utf-8", newline="") as file:
             table = csv.DictWriter(file, self.history[-1].keys())
             table.writeheader()
-            table.writerows(self.history)
+            for figures in self.history:
+                table.writerow({k: round(value, 4) for k, value in figures.items()})
         os.replace(temporary, self.folder.with_name(self.folder.name + ".csv"))
 
     def _write_state(self, epochs: int) -> None:

@@ -1,7 +1,10 @@
 """What the records say, beside what was published: tables and curves for the book."""
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
@@ -12,6 +15,17 @@ from smallvit.recipes import Recipe
 from smallvit.results import Record, read_results
 
 NOT_RUN = "not run yet"
+
+COLUMNS = (
+    "recipe",
+    "published top-1 / top-5",
+    "ours, top-1 / top-5",
+    "difference",
+    "parameters",
+    "seeds",
+    "time",
+    "device",
+)
 
 
 def results_folder() -> Path:
@@ -61,29 +75,50 @@ def reported(record: Record) -> dict[str, float]:
     return {name: record.best[f"val_{name}"] for name in ("top1", "top5", "loss")}
 
 
-def results_table(recipes: Iterable[Recipe], records: Mapping[str, Sequence[Record]]) -> str:
+@dataclass(frozen=True)
+class Table:
+    """A table that shows itself in a notebook.
+
+    Args:
+        columns: their headings.
+        rows: a text for each column; what stands between backticks is code.
+    """
+
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+    def _repr_html_(self) -> str:
+        head = "".join(f'<th scope="col">{_to_html(text)}</th>' for text in self.columns)
+        body = "".join(
+            "<tr>" + "".join(f"<td>{_to_html(text)}</td>" for text in row) + "</tr>"
+            for row in self.rows
+        )
+        return (
+            '<div style="overflow-x: auto" tabindex="0" role="region" aria-label="Table">'
+            f'<table class="table"><thead><tr>{head}</tr></thead>'
+            f"<tbody>{body}</tbody></table></div>"
+        )
+
+    def __repr__(self) -> str:
+        return "\n".join(" | ".join(row) for row in (self.columns, *self.rows))
+
+
+def results_table(recipes: Iterable[Recipe], records: Mapping[str, Sequence[Record]]) -> Table:
     """Published figures beside ours, a row for each recipe.
 
     Args:
         recipes: what to tell of, in this order.
         records: as `read_results` gives them. Of each recipe, those count that are finished and
             complete; what was only begun is told as such.
-
-    Returns:
-        A table in Markdown.
     """
-    lines = [
-        "| recipe | published top-1 / top-5 | ours, top-1 / top-5 | difference | parameters "
-        "| seeds | time | device |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
+    rows = []
     for recipe in recipes:
-        cells = [f"`{recipe.name}`", _published(recipe)]
-        done = [r for r in records.get(recipe.name, []) if r.finished and r.complete]
-        cells += _measured(recipe, done) if done else _begun(records.get(recipe.name, []))
-        cells.insert(4, f"{recipe.parameters:,}")
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+        runs = records.get(recipe.name, [])
+        done = [run for run in runs if run.finished and run.complete]
+        ours, difference, *rest = _measured(recipe, done) if done else _begun(runs)
+        named = (f"`{recipe.name}`", _published(recipe), ours, difference)
+        rows.append((*named, f"{recipe.parameters:,}", *rest))
+    return Table(COLUMNS, rows)
 
 
 def _published(recipe: Recipe) -> str:
@@ -97,7 +132,7 @@ def _measured(recipe: Recipe, done: Sequence[Record]) -> list[str]:
     top1, top5 = ([100 * reported(r)[name] for r in done] for name in ("top1", "top5"))
     difference = f"{mean(top1) - recipe.published.top1:+.2f}" if recipe.published else "–"
     return [
-        f"**{_spread(top1)}** / {_spread(top5)}",
+        f"{_spread(top1)} / {_spread(top5)}",
         difference,
         str(len(done)),
         tell_time(mean(r.seconds for r in done)),
@@ -113,6 +148,10 @@ def _begun(records: Sequence[Record]) -> list[str]:
     progress = f"{len(furthest.history)} of {furthest.epochs} epochs"
     device = f"{furthest.device} ({furthest.backend})"
     return [progress, "–", "0", tell_time(furthest.seconds), device]
+
+
+def _to_html(text: str) -> str:
+    return re.sub("`([^`]*)`", r"<code>\1</code>", escape(text))
 
 
 def _spread(values: Sequence[float]) -> str:
