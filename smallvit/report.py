@@ -87,6 +87,11 @@ class Table:
     columns: Sequence[str]
     rows: Sequence[Sequence[str]]
 
+    def select(self, *columns: str) -> "Table":
+        """The table with these columns alone, in this order."""
+        places = [self.columns.index(name) for name in columns]
+        return Table(columns, [[row[place] for place in places] for row in self.rows])
+
     def _repr_html_(self) -> str:
         head = "".join(f'<th scope="col">{_to_html(text)}</th>' for text in self.columns)
         body = "".join(
@@ -95,7 +100,7 @@ class Table:
         )
         return (
             '<div style="overflow-x: auto" tabindex="0" role="region" aria-label="Table">'
-            f'<table class="table"><thead><tr>{head}</tr></thead>'
+            f'<table class="table figures"><thead><tr>{head}</tr></thead>'
             f"<tbody>{body}</tbody></table></div>"
         )
 

@@ -105,3 +105,8 @@ def test_a_table_is_html_with_code_and_without_what_could_be_markup():
     html = Table(("name", "size"), [("`swin`", "1 < 2")])._repr_html_()
     assert "<td><code>swin</code></td><td>1 &lt; 2</td>" in html
     assert html.count('<th scope="col">') == 2
+
+
+def test_columns_of_a_table_can_be_selected():
+    table = Table(("name", "size", "sum"), [("a", "b", "c")]).select("sum", "name")
+    assert (table.columns, table.rows) == (("sum", "name"), [["c", "a"]])

@@ -1,0 +1,98 @@
+"""What the first page shows beside its text: a figure to move, and how far the runs are.
+
+The page is Markdown and not a notebook, so two directives put in what a cell would show.
+"""
+
+from pathlib import Path
+
+import numpy as np
+from docutils import nodes
+from sphinx.util.docutils import SphinxDirective
+
+SIDE, WINDOW, TOKEN = 12, 4, (5, 5)
+
+SHOWN = (
+    "recipe",
+    "published top-1 / top-5",
+    "ours, top-1 / top-5",
+    "difference",
+    "parameters",
+)
+
+
+def heard_from(blocks, shift):
+    """Find the tokens that one token has heard from, through blocks of window attention.
+
+    Args:
+        blocks: how many.
+        shift: how far every second one shifts its windows, in tokens; none of them wraps round.
+
+    Returns:
+        A boolean array ``(SIDE, SIDE)``.
+    """
+    heard = np.zeros((SIDE, SIDE), bool)
+    heard[TOKEN] = True
+    for block in reversed(range(blocks)):
+        strip = (np.arange(SIDE) + (WINDOW - shift if block % 2 else 0)) // WINDOW
+        window = strip[:, None] * SIDE + strip
+        heard = np.isin(window, window[heard])
+    return heard
+
+
+def draw_hearing(blocks, shifted):
+    """Draw the tokens heard from, with the windows of the last block over them."""
+    from smallvit.plots import draw_heat
+
+    shift = WINDOW // 2 if shifted == "yes" else 0
+    values = heard_from(blocks, shift).astype(float) * 0.6
+    values[TOKEN] = 1
+    return draw_heat(values, WINDOW, shift if blocks and blocks % 2 == 0 else 0)
+
+
+def tell_hearing(blocks, shifted):
+    """Say how many tokens were heard from."""
+    count = int(heard_from(blocks, WINDOW // 2 if shifted == "yes" else 0).sum())
+    windows = "shifted windows" if shifted == "yes" else "windows that stay where they are"
+    return (
+        f"After {blocks} block{'s' if blocks > 1 else ''} with {windows}, the dark token has heard from {count} "
+        f"of {SIDE * SIDE} tokens."
+    )
+
+
+class HearingFigure(SphinxDirective):
+    """Show how far a token hears, with sliders."""
+
+    def run(self):
+        """Draw all frames."""
+        from smallvit.explore import explore
+
+        figure = explore(draw_hearing, tell_hearing, blocks=range(1, 6), shifted=["no", "yes"])
+        return [nodes.raw("", figure.to_html(), format="html")]
+
+
+class ResultsTable(SphinxDirective):
+    """Show published figures beside recorded ones, for the recipes that are named."""
+
+    required_arguments = 1
+    final_argument_whitespace = True
+
+    def run(self):
+        """Make the table from the records."""
+        from smallvit import report
+        from smallvit.recipes import get_recipe
+        from smallvit.results import read_results
+
+        folder = report.results_folder()
+        for path in [Path(report.__file__), *folder.rglob("*.json")]:
+            self.env.note_dependency(str(path))
+        recipes = [get_recipe(name) for name in self.arguments[0].split()]
+        table = report.results_table(recipes, read_results(folder))
+        short = table.select(*SHOWN)
+        return [nodes.raw("", short._repr_html_(), format="html")]
+
+
+def setup(app):
+    """Register the extension with Sphinx."""
+    app.add_directive("hearing-figure", HearingFigure)
+    app.add_directive("results-table", ResultsTable)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
