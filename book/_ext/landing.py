@@ -53,8 +53,9 @@ def tell_hearing(blocks, shifted):
     """Say how many tokens were heard from."""
     count = int(heard_from(blocks, WINDOW // 2 if shifted == "yes" else 0).sum())
     windows = "shifted windows" if shifted == "yes" else "windows that stay where they are"
+    told = "1 block" if blocks == 1 else f"{blocks} blocks"
     return (
-        f"After {blocks} block{'s' if blocks > 1 else ''} with {windows}, the dark token has heard from {count} "
+        f"After {told} with {windows}, the dark token has heard from {count} "
         f"of {SIDE * SIDE} tokens."
     )
 
