@@ -1,0 +1,1 @@
+"""This package against the published example code, in one run."""

@@ -1,0 +1,169 @@
+"""Time a training step of this package against one of the published example code.
+
+    python -m benchmarks.steps --out steps.json
+    KERAS_BACKEND=jax python -m benchmarks.steps --out steps-jax.json
+
+For each model two processes are started, one for each side, and take turns: a few steps of the
+one, then as many of the other, round after round, so that whatever else the machine does hits both
+alike. A table shows each side's median step and peak memory, the ratio of the two (ours over
+published, the median over rounds), and the floor: what a step would take if it were nothing but
+the products of matrices that `count_macs` counts, three times over for the backward pass, at the
+rate at which this machine multiplied large matrices between the rounds. Times are reported and
+never judged.
+
+Neither side augments: the published ViT does so in its first layers, the published Swin in its
+data pipeline, this package in its own. Cutting patches is inside our Swin and outside the
+published one. Dropout, loss, optimizer and metrics are inside.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+BATCH_SIZES = {"swin-keras": 128, "sl-vit-keras": 256}
+SIDES = ("ours", "published")
+MATRIX_SIZE = 2048
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the benchmark from the command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.steps", description=__doc__.splitlines()[0]
+    )
+    parser.add_argument("--out", type=Path, help="file to write the figures to, as JSON")
+    parser.add_argument(
+        "--models", nargs="+", choices=BATCH_SIZES, default=list(BATCH_SIZES), help="what to time"
+    )
+    parser.add_argument("--rounds", type=int, default=10, help="turns a side gets (default: 10)")
+    parser.add_argument("--steps", type=int, default=3, help="steps in a turn (default: 3)")
+    parser.add_argument(
+        "--quick", action="store_true", help="two images, two turns: only to try it"
+    )
+    chosen = parser.parse_args(arguments)
+    rows = []
+    for model in chosen.models:
+        if chosen.quick:
+            row = compare(model, batch_size=2, rounds=2, steps=1, matrix_size=64)
+        else:
+            row = compare(model, BATCH_SIZES[model], chosen.rounds, chosen.steps, MATRIX_SIZE)
+        rows.append(row)
+        print(as_table(row), flush=True)
+    if chosen.out:
+        chosen.out.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+
+
+def compare(model: str, batch_size: int, rounds: int, steps: int, matrix_size: int) -> dict:
+    """Time both sides of one model in turns.
+
+    Args:
+        model: a name from `BATCH_SIZES`.
+        batch_size: images a step.
+        rounds: turns each side gets.
+        steps: steps in a turn.
+        matrix_size: side of the matrices whose product gives the rate.
+
+    Returns:
+        The figures: times in seconds, memory in bytes, rates in multiply-accumulates a second.
+    """
+    children = {side: Child(side, model, batch_size) for side in SIDES}
+    facts = {side: child.ask("prepare") for side, child in children.items()}
+    turns: dict[str, list[list[float]]] = {side: [] for side in SIDES}
+    rates = []
+    for number in range(rounds):
+        rates.append(children["ours"].ask(f"multiply {matrix_size}"))
+        for side in SIDES if number % 2 else reversed(SIDES):
+            turns[side].append(children[side].ask(f"step {steps}"))
+    macs = 3 * batch_size * facts["ours"]["macs"]
+    return {
+        "model": model,
+        "batch_size": batch_size,
+        "backend": facts["ours"]["backend"],
+        "versions": facts["ours"]["versions"],
+        "cpus": os.cpu_count(),
+        "ratio": statistics.median(
+            statistics.median(ours) / statistics.median(published)
+            for ours, published in zip(turns["ours"], turns["published"], strict=True)
+        ),
+        "macs_a_step": macs,
+        "macs_a_second": max(rates),
+        "floor_seconds": macs / max(rates),
+        "sides": {
+            side: {
+                "parameters": facts[side]["parameters"],
+                "median_seconds": statistics.median(chain(*turns[side])),
+                "least_seconds": min(chain(*turns[side])),
+                "seconds": turns[side],
+                "peak_bytes": children[side].finish(),
+            }
+            for side in SIDES
+        },
+    }
+
+
+def as_table(row: dict) -> str:
+    """One model's figures for people."""
+    lines = [
+        f"{row['model']}, batch {row['batch_size']}, {row['backend']}",
+        f"  {'':10}{'median s':>10}{'least s':>10}{'peak MiB':>10}{'parameters':>12}",
+    ]
+    for side, figures in row["sides"].items():
+        lines.append(
+            f"  {side:10}{figures['median_seconds']:10.3f}{figures['least_seconds']:10.3f}"
+            f"{figures['peak_bytes'] / 2**20:10.0f}{figures['parameters']:12,}"
+        )
+    return "\n".join(
+        [
+            *lines,
+            f"  {'ratio':10}{row['ratio']:10.3f}",
+            f"  {'floor':10}{row['floor_seconds']:10.3f}",
+        ]
+    )
+
+
+class Child:
+    """A process of `benchmarks.side`.
+
+    Args:
+        side: `"ours"` or `"published"`.
+        model: a name from `BATCH_SIZES`.
+        batch_size: images a step.
+    """
+
+    def __init__(self, side: str, model: str, batch_size: int):
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "benchmarks.side", side, model, str(batch_size)],
+            cwd=Path(__file__).parents[1],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={"TF_CPP_MIN_LOG_LEVEL": "3", **os.environ},
+        )
+
+    def ask(self, request: str) -> Any:
+        """Send one request, wait, and return the answer.
+
+        Raises:
+            RuntimeError: if the process has stopped.
+        """
+        self.process.stdin.write(request + "\n")
+        self.process.stdin.flush()
+        answer = self.process.stdout.readline()
+        if not answer:
+            raise RuntimeError("One side of the benchmark has stopped; its error is above.")
+        return json.loads(answer)
+
+    def finish(self) -> int:
+        """End the process; return the most bytes that it has held."""
+        peak = self.ask("finish")
+        self.process.communicate()
+        return peak
+
+
+if __name__ == "__main__":
+    main()
