@@ -1,6 +1,6 @@
-"""What the first page shows beside its text: a figure to move, and how far the runs are.
+"""What pages in Markdown show beside their text: a figure to move, the results, the build's facts.
 
-The page is Markdown and not a notebook, so two directives put in what a cell would show.
+They are no notebooks, so directives put in what a cell would show.
 """
 
 from pathlib import Path
@@ -92,8 +92,23 @@ class ResultsTable(SphinxDirective):
         return [nodes.raw("", short._repr_html_(), format="html")]
 
 
+class BuildFacts(SphinxDirective):
+    """Show what the pages were built with: commit, device, versions."""
+
+    def run(self):
+        """Ask for the facts anew at each build."""
+        from smallvit.report import Table
+        from smallvit.results import describe_commit, describe_device, describe_versions
+
+        self.env.note_reread()
+        facts = {"commit": describe_commit() or "outside git", "device": describe_device()}
+        table = Table(("what", "which"), list({**facts, **describe_versions()}.items()))
+        return [nodes.raw("", table._repr_html_(), format="html")]
+
+
 def setup(app):
     """Register the extension with Sphinx."""
+    app.add_directive("build-facts", BuildFacts)
     app.add_directive("hearing-figure", HearingFigure)
     app.add_directive("results-table", ResultsTable)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
