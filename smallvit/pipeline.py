@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 from multiprocessing import get_context
@@ -15,8 +15,9 @@ from smallvit.data import load_cifar100
 from smallvit.recipes import Recipe
 from smallvit.shapes import shapes100
 
-THREADS = 8
-"""Batches that are asked for ahead of the model, where there are processes to make them."""
+AHEAD = 16
+"""Batches that processes make before the model asks for them. Keras's own workers are not used:
+on JAX they lose a batch when the model is built in `fit`."""
 
 
 @dataclass(frozen=True)
@@ -75,9 +76,10 @@ class Batches(keras.utils.PyDataset):
         first_epoch: int = 0,
         pool: ProcessPoolExecutor | None = None,
     ):
-        super().__init__(workers=THREADS if pool else 1)  # they only wait for the processes
+        super().__init__()
         self.images, self.labels, self.recipe = images, labels, recipe
         self.seed, self.epoch, self.pool = seed, first_epoch, pool
+        self._ahead: dict[int, Future] = {}
 
     def __len__(self) -> int:
         if self.seed is None:
@@ -85,17 +87,26 @@ class Batches(keras.utils.PyDataset):
         return steps_per_epoch(self.recipe, len(self.images))
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        if self.pool is None:
+            return prepare(*self._ingredients(index))
+        for later in range(index, min(index + AHEAD, len(self))):
+            if later not in self._ahead:
+                self._ahead[later] = self.pool.submit(prepare, *self._ingredients(later))
+        return self._ahead.pop(index).result()
+
+    def _ingredients(self, index: int) -> tuple:
+        """What `prepare` makes a batch from."""
         places = slice(index * self.recipe.batch_size, (index + 1) * self.recipe.batch_size)
         if self.seed is not None and self.recipe.shuffle:
             order = _epoch_order(self.seed, self.epoch, len(self.images), self.recipe.passes)
             places = order[places]
         one_hot = np.eye(self.recipe.model.num_classes, dtype="float32")[self.labels[places]]
         key = None if self.seed is None else (self.seed, self.epoch, index)
-        batch = (self.images[places], one_hot, self.recipe.steps, self.recipe.mixing, key)
-        return self.pool.submit(prepare, *batch).result() if self.pool else prepare(*batch)
+        return self.images[places], one_hot, self.recipe.steps, self.recipe.mixing, key
 
     def on_epoch_end(self) -> None:
         self.epoch += 1
+        self._ahead.clear()
 
 
 @contextlib.contextmanager

@@ -263,6 +263,8 @@ def _fit(
     train_split, validation_split = split_validation(*dataset.train, recipe.validation_fraction)
     if recipe.protocol == BEST_EPOCH:
         validation_split = dataset.test
+    if session.distribute:
+        _require_even_batches(recipe, train_split, validation_split, dataset.test)
     model = build_model(recipe)
     compile_model(model, recipe, len(train_split[0]), session.steps_per_call)
     checkpoint = Checkpoint(run)
@@ -296,6 +298,18 @@ def _evaluate(model: keras.Model, recipe: Recipe, dataset: Dataset) -> dict[str,
         Batches(*dataset.test, recipe), return_dict=True, verbose=progress_verbosity()
     )
     return {name: float(value) for name, value in figures.items()}
+
+
+def _require_even_batches(recipe: Recipe, *parts: tuple[np.ndarray, np.ndarray]) -> None:
+    """See that every batch, the last ones among them, can be shared out to all devices."""
+    devices = len(keras.distribution.list_devices())
+    sizes = {recipe.batch_size, *(len(images) % recipe.batch_size for images, _ in parts)}
+    uneven = sorted(size for size in sizes if size % devices)
+    if uneven:
+        raise TrainingError(
+            f"{devices} devices cannot share batches of {' and '.join(map(str, uneven))} images; "
+            "choose a number of devices that divides them, or train without --distribute."
+        )
 
 
 def _require_same(settings: dict, found: dict, where: Path) -> None:

@@ -241,6 +241,12 @@ def test_distribution_takes_jax(dataset, tmp_path):
         train(TINY, dataset, tmp_path, session=Session(distribute=True))
 
 
+def test_batches_that_devices_cannot_share_are_told_in_one_sentence(dataset, monkeypatch):
+    monkeypatch.setattr(keras.distribution, "list_devices", lambda: ["cpu:0", "cpu:1", "cpu:2"])
+    with pytest.raises(TrainingError, match="3 devices cannot share batches of 10 and 16 images"):
+        training._require_even_batches(TINY, (dataset.train[0][:90], dataset.train[1][:90]))
+
+
 def test_on_four_devices_the_losses_are_those_on_one(tmp_path):
     if keras.backend.backend() != "jax":
         pytest.skip("JAX spreads runs over devices")
@@ -260,7 +266,7 @@ def test_on_four_devices_the_losses_are_those_on_one(tmp_path):
 
 
 SPREAD = """
-import json, sys
+import dataclasses, json, sys
 from pathlib import Path
 
 sys.path.insert(0, sys.argv[2])
@@ -269,10 +275,11 @@ from test_training import TINY, tiny_dataset
 
 from smallvit.training import Session, train
 
+recipe = dataclasses.replace(TINY, validation_fraction=0.2)
 losses = []
 for distribute in (False, True):
     out = Path(sys.argv[1]) / str(distribute)
-    record = train(TINY, tiny_dataset(), out, session=Session(distribute=distribute))
+    record = train(recipe, tiny_dataset(), out, session=Session(distribute=distribute))
     losses.append([epoch["loss"] for epoch in record.history])
 print(json.dumps([jax.device_count(), *losses]))
 """
