@@ -48,7 +48,8 @@ class Session:
         precision: Keras's dtype policy, one of `PRECISIONS`; `None` for bfloat16 where there is an
             accelerator and float32 where there is none.
         steps_per_call: optimizer steps that Keras takes in one call; `None` for 16 where there is
-            an accelerator, which small models would leave waiting, and 1 where there is none.
+            an accelerator, which small models would leave waiting, and 1 where there is none, or
+            the backend is torch, on which Keras takes one at a time.
         distribute: whether the batch is spread over all devices, which takes JAX.
         workers: processes that make batches ready; `None` for all cores but one, at most 8, where
             there is an accelerator, and for 0 where there is none: there the model needs them.
@@ -73,7 +74,8 @@ class Session:
             defaults = {"precision": "float32", "steps_per_call": 1, "workers": 0}
         else:
             workers = max(1, min(8, (os.cpu_count() or 1) - 1))
-            defaults = {"precision": "mixed_bfloat16", "steps_per_call": 16, "workers": workers}
+            steps = 1 if keras.backend.backend() == "torch" else 16
+            defaults = {"precision": "mixed_bfloat16", "steps_per_call": steps, "workers": workers}
         undecided = {name: x for name, x in defaults.items() if getattr(self, name) is None}
         return dataclasses.replace(self, **undecided)
 
