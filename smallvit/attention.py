@@ -1,11 +1,13 @@
 """Attention layers, and the one computation they share."""
 
 from collections.abc import Callable
+from math import prod
 from typing import Any
 
 import keras
 from keras import layers, ops
 
+from smallvit.dropout import Dropout
 from smallvit.masks import get_diagonal_mask
 from smallvit.position import get_relative_position_index
 from smallvit.sizes import Size, to_pair
@@ -22,27 +24,56 @@ def attend(
     """Mix values by how well their keys answer each query.
 
     Args:
-        query: tensor `(..., num_tokens, key_dim)`, scaled already.
-        key: tensor `(..., num_tokens, key_dim)`.
-        value: tensor `(..., num_tokens, value_dim)`.
-        bias: what to add to the scores, positions and masks alike; it broadcasts to
-            `(..., num_tokens, num_tokens)`.
+        query: tensor `(batch * num_windows, num_tokens, num_heads, key_dim)`, scaled already, the
+            windows of an image one after another.
+        key: tensor of the query's shape.
+        value: tensor `(batch * num_windows, num_tokens, num_heads, value_dim)`.
+        bias: what to add to the scores, positions and masks alike: tensor of rank 4 that
+            broadcasts to `(num_windows, num_heads, num_tokens, num_tokens)`.
         dropout: what to do to the attention weights before they mix the values.
-        keep: 1 where a weight may stand and 0 where it must be exactly 0, broadcasting likewise.
+        keep: 1 where a weight may stand and 0 where it must be exactly 0, shaped like the bias.
             It matters where the bias masks a whole row, which a softmax cannot express.
 
     Returns:
-        `(mixed, weights)`: the mixed values `(..., num_tokens, value_dim)` and the attention
-        weights `(..., num_tokens, num_tokens)` before dropout. Each row of weights sums to 1, or
-        is 0 throughout if nothing of it is kept.
+        `(mixed, weights)`: the mixed values, shaped like `value`, and the attention weights
+        `(batch, num_windows, num_heads, num_tokens, num_tokens)` before dropout. Each row of
+        weights sums to 1, or is 0 throughout if nothing of it is kept.
 
     Source: Vaswani et al. 2017, equation 1; the bias is Liu et al. 2021 (Swin), equation 4.
     """
-    scores = ops.matmul(query, ops.swapaxes(key, -1, -2)) + bias
-    weights = ops.softmax(scores, axis=-1)
+    scores = score(query, key)
+    window_by_window = (-1, bias.shape[0], *scores.shape[1:])
+    weights = ops.softmax(ops.reshape(scores, window_by_window) + bias, axis=-1)
     if keep is not None:
         weights = weights * keep
-    return ops.matmul(dropout(weights), value), weights
+    return mix(ops.reshape(dropout(weights), (-1, *scores.shape[1:])), value), weights
+
+
+def score(query: Any, key: Any) -> Any:
+    """Multiply each query by each key: `(batch, num_tokens, num_heads, key_dim)`, both of them.
+
+    Returns:
+        Scores `(batch, num_heads, num_tokens, num_tokens)`, a row for each query.
+    """
+    if _is_tiny(query):
+        return ops.moveaxis(ops.sum(query[:, :, None] * key[:, None], axis=-1), -1, 1)
+    return ops.einsum("bnhd,bmhd->bhnm", query, key)
+
+
+def mix(weights: Any, value: Any) -> Any:
+    """Add up the values `(batch, num_tokens, num_heads, value_dim)`, weighted.
+
+    The weights are `(batch, num_heads, num_tokens, num_tokens)`, a row for each query; the sums
+    have the shape of the values.
+    """
+    if _is_tiny(value):
+        return ops.sum(ops.moveaxis(weights, 1, -1)[..., None] * value[:, None], axis=2)
+    return ops.einsum("bhnm,bmhd->bnhd", weights, value)
+
+
+def _is_tiny(x: Any) -> bool:
+    """Whether the products are so small that plain sums are faster than any routine for them."""
+    return x.shape[1] <= 8
 
 
 class SelfAttention(layers.Layer):
@@ -99,8 +130,8 @@ class SelfAttention(layers.Layer):
         self.diagonal_mask = diagonal_mask
         self.learnable_temperature = learnable_temperature
         self.temperature_per = temperature_per
-        self.attn_drop = layers.Dropout(attn_drop, dtype=self.dtype_policy, name="attn_drop")
-        self.proj_drop = layers.Dropout(proj_drop, dtype=self.dtype_policy, name="proj_drop")
+        self.attn_drop = Dropout(attn_drop, dtype=self.dtype_policy, name="attn_drop")
+        self.proj_drop = Dropout(proj_drop, dtype=self.dtype_policy, name="proj_drop")
 
     def build(self, input_shape: tuple) -> None:
         channels = input_shape[-1]
@@ -109,7 +140,8 @@ class SelfAttention(layers.Layer):
                 f"num_heads must divide the channels; got {self.num_heads} heads for {channels}."
             )
         key_dim = self.key_dim or channels // self.num_heads
-        inner_dim = self.num_heads * key_dim
+        self.heads = (self.num_heads, key_dim)
+        inner_dim = prod(self.heads)
         self.qkv = layers.Dense(
             3 * inner_dim, use_bias=self.qkv_bias, dtype=self.dtype_policy, name="qkv"
         )
@@ -119,7 +151,7 @@ class SelfAttention(layers.Layer):
         self.temperature = key_dim**-0.5
         if self.learnable_temperature:
             self.temperature = self.add_weight(
-                shape=(self.num_heads if self.temperature_per == "head" else 1, 1, 1),
+                shape=(self.num_heads if self.temperature_per == "head" else 1, 1),
                 initializer=keras.initializers.Constant(key_dim**-0.5),
                 name="temperature",
             )
@@ -127,18 +159,16 @@ class SelfAttention(layers.Layer):
     def call(
         self, tokens: Any, attn_mask: Any = None, return_attention_scores: bool = False
     ) -> Any:
-        bias, keep = self._position_bias(), None
-        mask = self._combine_masks(attn_mask, tokens.shape[1])
-        if mask is not None:
-            bias = bias + mask
-        if self.diagonal_mask:
-            keep = ops.cast(ops.equal(mask, 0), self.compute_dtype)
-        num_windows = 1 if mask is None else mask.shape[0]
+        num_tokens = tokens.shape[1]
+        mask = self._combine_masks(attn_mask, num_tokens)
+        bias = self._position_bias() + mask
+        keep = ops.cast(ops.equal(mask, 0), self.compute_dtype) if self.diagonal_mask else None
         query, key, value = (
-            self._split_heads(x, num_windows) for x in ops.split(self.qkv(tokens), 3, axis=-1)
+            ops.reshape(x, (-1, num_tokens, *self.heads))
+            for x in ops.split(self.qkv(tokens), 3, axis=-1)
         )
         mixed, weights = attend(query * self.temperature, key, value, bias, self.attn_drop, keep)
-        output = self.proj_drop(self.proj(self._merge_heads(mixed)))
+        output = self.proj_drop(self.proj(ops.reshape(mixed, (-1, num_tokens, prod(self.heads)))))
         return (output, weights) if return_attention_scores else output
 
     def _position_bias(self) -> Any:
@@ -146,24 +176,13 @@ class SelfAttention(layers.Layer):
         return 0.0
 
     def _combine_masks(self, attn_mask: Any, num_tokens: int) -> Any:
-        """Window and diagonal mask in one, `(1 or num_windows, 1, N, N)`; `None` if neither."""
-        masks = [] if attn_mask is None else [attn_mask]
+        """Window and diagonal mask in one, `(1 or num_windows, 1, N, N)`; 0 where neither masks."""
+        mask = ops.zeros((1, num_tokens, num_tokens), self.compute_dtype)
+        if attn_mask is not None:
+            mask = mask + ops.cast(attn_mask, self.compute_dtype)
         if self.diagonal_mask:
-            masks.append(get_diagonal_mask(num_tokens))
-        return sum(ops.cast(mask, self.compute_dtype)[:, None] for mask in masks) if masks else None
-
-    def _split_heads(self, x: Any, num_windows: int) -> Any:
-        """`(batch * num_windows, N, inner_dim)` to `(batch, num_windows, heads, N, key_dim)`."""
-        _, num_tokens, inner_dim = x.shape
-        heads = (self.num_heads, inner_dim // self.num_heads)
-        x = ops.reshape(x, (-1, num_windows, num_tokens, *heads))
-        return ops.transpose(x, (0, 1, 3, 2, 4))
-
-    def _merge_heads(self, x: Any) -> Any:
-        """The inverse of `_split_heads`."""
-        _, _, num_heads, num_tokens, key_dim = x.shape
-        x = ops.transpose(x, (0, 1, 3, 2, 4))
-        return ops.reshape(x, (-1, num_tokens, num_heads * key_dim))
+            mask = mask + ops.cast(get_diagonal_mask(num_tokens), self.compute_dtype)
+        return mask[:, None]
 
     def get_config(self) -> dict:
         return {

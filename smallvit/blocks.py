@@ -6,8 +6,9 @@ import keras
 from keras import layers, ops
 
 from smallvit.attention import LocalitySelfAttention, WindowAttention
+from smallvit.dropout import Dropout
 from smallvit.masks import get_attn_mask
-from smallvit.patches import pad_grid
+from smallvit.patches import crop_grid, pad_grid
 from smallvit.sizes import Size, clamp_window, pad_to_multiple, to_pair
 from smallvit.windows import window_partition, window_reverse
 
@@ -78,8 +79,8 @@ class Mlp(layers.Layer):
         self.hidden_dim = hidden_dim
         self.out_activation = keras.activations.get(out_activation)
         self.fc1 = layers.Dense(hidden_dim, dtype=self.dtype_policy, name="fc1")
-        self.hidden_drop = layers.Dropout(hidden_drop, dtype=self.dtype_policy, name="hidden_drop")
-        self.proj_drop = layers.Dropout(proj_drop, dtype=self.dtype_policy, name="proj_drop")
+        self.hidden_drop = Dropout(hidden_drop, dtype=self.dtype_policy, name="hidden_drop")
+        self.proj_drop = Dropout(proj_drop, dtype=self.dtype_policy, name="proj_drop")
 
     def build(self, input_shape: tuple) -> None:
         channels = input_shape[-1]
@@ -277,7 +278,7 @@ class SwinTransformerBlock(TransformerBlock):
         weights = ops.reshape(weights, (-1, num_windows, *weights.shape[2:]))
         windows = ops.reshape(tokens, (-1, *self.window, channels))
         x = window_reverse(windows, self.window, padded_height, padded_width)
-        return roll_grid(x, *self.shift)[:, :height, :width], weights
+        return crop_grid(roll_grid(x, *self.shift), (height, width)), weights
 
     def get_config(self) -> dict:
         return {

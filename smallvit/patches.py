@@ -166,8 +166,10 @@ class PatchMerging(layers.Layer):
 
     def call(self, x: Any) -> Any:
         x = pad_grid(x, pad_to_multiple(x.shape[1:3], 2))
-        neighbours = [x[:, row::2, column::2] for column in (0, 1) for row in (0, 1)]
-        x = ops.concatenate(neighbours, axis=-1)  # batch, height / 2, width / 2, 4 * channels
+        _, height, width, channels = x.shape
+        x = ops.reshape(x, (-1, height // 2, 2, width // 2, 2, channels))
+        x = ops.transpose(x, (0, 1, 3, 4, 2, 5))  # the source goes down before it goes right
+        x = ops.reshape(x, (-1, height // 2, width // 2, 4 * channels))
         return self.reduction(x if self.norm is None else self.norm(x))
 
     def get_config(self) -> dict:
@@ -252,6 +254,12 @@ def pad_grid(x: Any, resolution: tuple[int, int]) -> Any:
     """Pad `(batch, height, width, channels)` with zeros, bottom and right, to `resolution`."""
     bottom, right = resolution[0] - x.shape[1], resolution[1] - x.shape[2]
     return ops.pad(x, ((0, 0), (0, bottom), (0, right), (0, 0))) if bottom or right else x
+
+
+def crop_grid(x: Any, resolution: tuple[int, int]) -> Any:
+    """Cut `(batch, height, width, channels)` to `resolution`: the inverse of `pad_grid`."""
+    height, width = resolution  # TensorFlow copies even where nothing is cut off
+    return x if tuple(x.shape[1:3]) == resolution else x[:, :height, :width]
 
 
 def _layer_norm(name: str, dtype: Any) -> layers.LayerNormalization:

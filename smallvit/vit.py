@@ -6,6 +6,7 @@ import keras
 from keras import layers
 
 from smallvit.blocks import TransformerBlock
+from smallvit.dropout import Dropout
 from smallvit.initializers import Rules, initialize, normal, uniform
 from smallvit.patches import (
     ClassToken,
@@ -159,9 +160,9 @@ def vision_transformer(config: VitConfig, name: str = "vit") -> keras.Model:
     x = layers.LayerNormalization(epsilon=config.epsilon, name="norm")(x)
     x = x[:, 0] if config.class_token else layers.Flatten(name="flatten")(x)
     for number, units in enumerate(config.head_dims, start=1):
-        x = layers.Dropout(config.head_drop_rate, name=f"head_drop{number}")(x)
+        x = Dropout(config.head_drop_rate, name=f"head_drop{number}")(x)
         x = layers.Dense(units, activation="gelu", name=f"head_hidden{number}")(x)
-    x = layers.Dropout(config.head_drop_rate, name="head_drop")(x)
+    x = Dropout(config.head_drop_rate, name="head_drop")(x)
     logits = layers.Dense(config.num_classes, dtype="float32", name="head")(x)
     model = keras.Model(images, logits, name=name)
     initialize(model, config.initializers)

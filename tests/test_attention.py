@@ -27,13 +27,21 @@ def randomise(layer, rng):
             weight.assign(rng.normal(size=weight.shape) * 0.3)
 
 
-def test_attention_weights_sum_to_one_and_mix_the_values(rng):
-    query, key, value = rng.normal(size=(3, 2, 4, 5)).astype("float32")
-    bias = rng.normal(size=(4, 4)).astype("float32")
-    mixed, weights = attend(*map(ops.convert_to_tensor, (query, key, value, bias)))
-    expected = reference.softmax(query @ key.swapaxes(1, 2) + bias)
-    np.testing.assert_allclose(ops.convert_to_numpy(weights), expected, atol=1e-5)
-    np.testing.assert_allclose(ops.convert_to_numpy(mixed), expected @ value, atol=1e-5)
+@pytest.mark.parametrize("num_tokens", [4, 12])  # TensorFlow takes another way for small windows
+def test_attention_weights_sum_to_one_and_mix_the_values(rng, num_tokens):
+    batch, windows, heads = 2, 3, 2
+    shape = (3, batch * windows, num_tokens, heads, 5)
+    query, key, value = rng.normal(size=shape).astype("float32")
+    bias = rng.normal(size=(windows, heads, num_tokens, num_tokens)).astype("float32")
+    arguments = map(ops.convert_to_tensor, (query, key, value, bias))
+    mixed, weights = map(ops.convert_to_numpy, attend(*arguments))
+    assert weights.shape == (batch, windows, heads, num_tokens, num_tokens)
+    for image, window, head in np.ndindex(batch, windows, heads):
+        q, k, v = (x[image * windows + window, :, head] for x in (query, key, value))
+        expected = reference.softmax(q @ k.T + bias[window, head])
+        np.testing.assert_allclose(weights[image, window, head], expected, atol=1e-5)
+        mixed_here = mixed[image * windows + window, :, head]
+        np.testing.assert_allclose(mixed_here, expected @ v, atol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -110,13 +118,13 @@ def test_the_temperature_multiplies_the_scores_head_by_head(rng, per, count):
     x = rng.normal(size=(1, 4, 8)).astype("float32")
     layer = LocalitySelfAttention(2, 4, temperature_per=per, qkv_bias=False)
     layer.build(x.shape)
-    assert layer.temperature.shape == (count, 1, 1)
+    assert layer.temperature.shape == (count, 1)
     np.testing.assert_allclose(ops.convert_to_numpy(layer.temperature), 4**-0.5)
-    temperature = np.linspace(0.5, 2, count).astype("float32")[:, None, None]
+    temperature = np.linspace(0.5, 2, count).astype("float32")[:, None]
     layer.temperature.assign(temperature)
     query, key, _ = np.split(x @ ops.convert_to_numpy(layer.qkv.kernel), 3, axis=-1)
     query, key = (a.reshape(4, 2, 4).swapaxes(0, 1) for a in (query, key))
-    scores = temperature * (query @ key.swapaxes(1, 2))
+    scores = temperature[..., None] * (query @ key.swapaxes(1, 2))
     scores[:, np.eye(4, dtype=bool)] = -np.inf
     _, weights = layer(x, return_attention_scores=True)
     np.testing.assert_allclose(
@@ -130,7 +138,7 @@ def test_a_large_temperature_does_not_lift_the_diagonal_mask(rng):
     layer.build(x.shape)
     kernel = np.concatenate([np.eye(8), np.eye(8), np.eye(8)], axis=1)  # each token its own key
     layer.qkv.kernel.assign(kernel)
-    layer.temperature.assign([[[1.0]]])
+    layer.temperature.assign([[1.0]])
     _, weights = layer(x, return_attention_scores=True)
     np.testing.assert_allclose(ops.convert_to_numpy(weights).sum(-1), 1, atol=1e-5)
 
