@@ -13,6 +13,9 @@ import numpy as np
 
 from smallvit.results import write_json
 
+GOOGLE_DRIVE = Path("/content/drive")
+"""Where Colab mounts it."""
+
 
 class TrainingError(RuntimeError):
     """Why a run cannot start or go on, in one sentence."""
@@ -31,12 +34,14 @@ class Checkpoint(keras.callbacks.Callback):
             once more, as a table for people: `FOLDER.csv`.
 
     Raises:
-        TrainingError: from `fit`, at the step after which the loss is no longer a number, or the
-            end of the epoch in which another figure is none. The last good state is left.
+        TrainingError: if the folder is on a Google Drive that is not mounted; from `fit`, at the
+            step after which the loss is no longer a number, or the end of the epoch in which
+            another figure is none or that cannot be written. The last good state is left.
     """
 
     def __init__(self, folder: Path):
         super().__init__()
+        require_mounted(folder)
         self.folder = folder
         self.history_path = folder / "history.json"
         self.state_path = folder / "state.npz"
@@ -83,9 +88,15 @@ class Checkpoint(keras.callbacks.Callback):
             "step_seconds": float(np.median(steps)) / self._steps_a_call(),
         }
         self.history.append({"epoch": epoch + 1, **figures})
-        write_json(self.history_path, self.history)
-        self._write_table()
-        self._write_state(epoch + 1)
+        try:
+            write_json(self.history_path, self.history)
+            self._write_table()
+            self._write_state(epoch + 1)
+        except OSError as error:
+            raise TrainingError(
+                f"Epoch {epoch + 1} could not be kept in {self.folder} ({error.strerror}). What "
+                "was kept before is still there: see to the disk, then start the run again."
+            ) from error
 
     def _steps_a_call(self) -> int:
         return self.model.steps_per_execution
@@ -166,6 +177,46 @@ class TimeKeeper(keras.callbacks.Callback):
             )
         if left and self.limit is not None and now + seconds > self._sitting_started + self.limit:
             self.model.stop_training = True
+
+
+def require_mounted(folder: Path) -> None:
+    """See that a folder on Google Drive is really there, and not one that Colab will forget.
+
+    Raises:
+        TrainingError: if the folder is on the Drive and the Drive is not mounted.
+    """
+    if GOOGLE_DRIVE in Path(folder).absolute().parents and not GOOGLE_DRIVE.is_mount():
+        raise TrainingError(
+            f"{folder} is on Google Drive, which is not mounted. Run `from google.colab import "
+            f"drive; drive.mount('{GOOGLE_DRIVE}')` first, or name another folder."
+        )
+
+
+def estimate_seconds(
+    model: keras.Model, batches: keras.utils.PyDataset, epochs: int, steps: int = 3
+) -> float:
+    """How long `fit` will take, by a few steps that leave no trace in the model.
+
+    Args:
+        model: compiled, for one step a call.
+        batches: what it will be trained on.
+        epochs: how many times.
+        steps: how many to time, after one that compiles.
+
+    Returns:
+        Seconds, without the validation after each epoch.
+    """
+    model.optimizer.build(model.trainable_variables)
+    kept = [keras.ops.convert_to_numpy(variable) for variable in _state_variables(model)]
+    for number in range(steps + 1):
+        if number == 1:
+            started = time.perf_counter()
+        model.train_on_batch(*batches[number % len(batches)])
+    seconds = time.perf_counter() - started
+    for variable, value in zip(_state_variables(model), kept, strict=True):
+        variable.assign(value)
+    model.reset_metrics()
+    return seconds / steps * len(batches) * epochs
 
 
 def tell_time(seconds: float) -> str:
