@@ -10,7 +10,7 @@ export JUPYTER_PATH := $(CURDIR)/book/_kernel:$(JUPYTER_PATH)
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help book serve test bench lint unit format notebooks test-jax test-torch test-colab set-repository clean
+.PHONY: help book serve test bench lint unit format notebooks test-jax test-torch measure test-colab set-repository clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -49,6 +49,9 @@ test-torch: .venv-torch/.installed ## test the package on PyTorch, without Tenso
 
 bench: .venv/.installed ## time our training step against the published code's (BENCH=... for its options)
 	$(BIN)/python -m benchmarks.steps $(BENCH)
+
+measure: book ## load each page as a first visitor would: weight, seconds, figures, errors
+	cd tests/book && ../../$(BIN)/python measure.py
 
 test-colab: .venv-colab/.installed ## run the last commit's chapters as Colab would, with Python 3.13
 	.venv-colab/bin/pip install --quiet -r tests/colab/requirements.txt

@@ -27,6 +27,8 @@ if not find_spec("smallvit"):  # as on Colab
 PLACES = [
     ("_config.yml", r"^(  url: )\S+", "url"),
     ("_config.yml", r"^(  branch: )\S+", "tag"),
+    ("_config.yml", r"^(    ogp_image: )\S+(?=/raw/)", "url"),
+    ("_config.yml", r"^(    ogp_image: \S+/raw/)[^/\s]+", "tag"),
     ("pyproject.toml", r'^(Repository = ")[^"]+', "url"),
     ("book/intro.md", r"^(  git clone )\S+", "url"),
     ("book/intro.md", r"^(  url    = {)[^}]+", "url"),

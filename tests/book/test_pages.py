@@ -5,6 +5,7 @@ import re
 from itertools import pairwise
 
 import pytest
+import yaml
 from conftest import ROOT, notebooks, read_toc
 
 HTML = ROOT / "_build" / "html"
@@ -34,7 +35,7 @@ STEPS = 3  # of each slider, besides a jump to either end
 class Visit:
     """A page in the browser, with what it complained about and asked for while it loaded."""
 
-    def __init__(self, context, name, query=""):
+    def __init__(self, context, address):
         self.errors, self.requests = [], []
         self.page = context.new_page()
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
@@ -44,7 +45,7 @@ class Visit:
         )
         self.page.on("request", lambda request: self.requests.append(request.url))
         self.page.on("requestfailed", lambda request: self.errors.append(f"failed: {request.url}"))
-        self.page.goto((HTML / name).with_suffix(".html").as_uri() + query)
+        self.page.goto(address)
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +56,7 @@ def open_page(html, browser):
         context = browser.new_context(viewport={"width": 1400, "height": 1000}, **options)
         context.route(re.compile(r"^https?:"), lambda route: route.abort())
         contexts.append(context)
-        return Visit(context, name, query)
+        return Visit(context, (HTML / name).with_suffix(".html").as_uri() + query)
 
     yield visit
     for context in contexts:
@@ -114,6 +115,16 @@ def test_is_accessible(visit, scheme, rules):
     context = {"include": [["main"]], "exclude": [[part] for part in NOT_OURS]}
     result = axe.run(visit.page, context=context, options={"runOnly": rules})
     assert result.violations_count == 0, result.generate_report()
+
+
+def test_a_link_to_it_shows_title_and_card(visit):
+    repository = yaml.safe_load((ROOT / "_config.yml").read_text())["repository"]
+    tags = visit.page.locator("meta[property^='og:']").all()
+    shown = {tag.get_attribute("property"): tag.get_attribute("content") for tag in tags}
+    card = "book/_static/card.png"
+    assert shown["og:title"]
+    assert shown["og:image"] == f"{repository['url']}/raw/{repository['branch']}/{card}"
+    assert (ROOT / card).exists()
 
 
 def test_explorers_answer_the_keyboard(visit):
