@@ -12,9 +12,9 @@ class Dropout(layers.Dropout):
     """Zero numbers at random in training, and scale up the others to make good for them.
 
     This is Keras's layer but for where the random bits come from. The generators of TensorFlow and
-    JAX are made for long streams of numbers: a training step of a small transformer on a CPU
-    spends a third of its time on them. A mask needs less, and here each of its bits is a hash of
-    the place it is for, which the compiler works into the loop that applies it.
+    JAX are made for long streams of numbers, and a small transformer's training step on a CPU
+    spends a quarter to a third of its time on them. A mask needs less: here each number's bits
+    are a hash of its place, which the compiler works into the loop that applies them.
 
     Args:
         rate: probability of dropping a number, from 0 to 1.
