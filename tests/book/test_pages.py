@@ -117,16 +117,6 @@ def test_is_accessible(visit, scheme, rules):
     assert result.violations_count == 0, result.generate_report()
 
 
-def test_a_link_to_it_shows_title_and_card(visit):
-    repository = yaml.safe_load((ROOT / "_config.yml").read_text())["repository"]
-    tags = visit.page.locator("meta[property^='og:']").all()
-    shown = {tag.get_attribute("property"): tag.get_attribute("content") for tag in tags}
-    card = "book/_static/card.png"
-    assert shown["og:title"]
-    assert shown["og:image"] == f"{repository['url']}/raw/{repository['branch']}/{card}"
-    assert (ROOT / card).exists()
-
-
 def test_explorers_answer_the_keyboard(visit):
     for figure in visit.page.locator("figure.explorer").all():
         sliders = figure.locator("input[type=range]").all()
@@ -162,6 +152,18 @@ def test_page_is_built_and_light(html, name):
     page = html / f"{name}.html"
     assert page.exists()
     assert page.stat().st_size < MEGABYTE
+
+
+@pytest.mark.parametrize("name", read_toc())
+def test_a_link_to_a_page_shows_title_and_card(open_page, name):
+    repository = yaml.safe_load((ROOT / "_config.yml").read_text())["repository"]
+    page, card = open_page(name).page, "book/_static/card.png"
+    tags = page.locator("meta[property^='og:']").all()
+    shown = {tag.get_attribute("property"): tag.get_attribute("content") for tag in tags}
+    assert shown["og:title"]
+    assert shown["og:image"] == f"{repository['url']}/raw/{repository['branch']}/{card}"
+    assert (ROOT / card).exists()
+    page.close()
 
 
 def test_index_leads_to_the_first_page(open_page):
