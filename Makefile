@@ -53,9 +53,9 @@ bench: .venv/.installed ## time our training step against the published code's (
 measure: book ## load each page as a first visitor would: weight, seconds, figures, errors
 	cd tests/book && ../../$(BIN)/python measure.py
 
-test-colab: .venv-colab/.installed ## run the last commit's chapters as Colab would, with Python 3.13
+test-colab: .venv-colab/.installed ## run the last commit's CHAPTERS (default: all) as Colab would, with Python 3.13
 	.venv-colab/bin/pip install --quiet -r tests/colab/requirements.txt
-	.venv-colab/bin/python tests/colab/run.py
+	.venv-colab/bin/python tests/colab/run.py $(CHAPTERS)
 
 set-repository: ## write the repository's address URL (default: as it is) and the version's tag everywhere
 	@$(PYTHON) book/_ext/set_repository.py '$(URL)'

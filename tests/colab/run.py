@@ -1,4 +1,4 @@
-"""Run each chapter of the last commit as Colab would: used by `make test-colab`.
+"""Run the chapters of the last commit, or those named, as Colab would: used by `make test-colab`.
 
 A chapter starts in an empty folder, without smallvit. Its first cell installs the package as on
 Colab, except that git finds address and tag in a copy of this repository.
@@ -28,7 +28,11 @@ def run(*command, check=True):
 
 
 def copy_repository(folder):
-    """Clone the last commit and let git read the clone instead of the published repository."""
+    """Clone the last commit and let git read the clone instead of the published repository.
+
+    Returns:
+        The chapters in the clone, by name: ``swin/windows``.
+    """
     run("git", "clone", "--quiet", str(ROOT), str(folder))
     chapters = sorted((folder / "book").rglob("*.ipynb"))
     url, tag = re.search(r"git\+(\S+)@(v[\w.]+)", chapters[0].read_text()).groups()
@@ -36,7 +40,7 @@ def copy_repository(folder):
     os.environ["GIT_CONFIG_COUNT"] = "1"
     os.environ["GIT_CONFIG_KEY_0"] = f"url.{folder.as_uri()}.insteadOf"
     os.environ["GIT_CONFIG_VALUE_0"] = url
-    return chapters
+    return {str(path.relative_to(folder / "book").with_suffix("")): path for path in chapters}
 
 
 def execute(path):
@@ -54,7 +58,7 @@ def execute(path):
     return seconds
 
 
-def try_chapter(path):
+def try_chapter(name, path):
     """Run a chapter and return what is wrong with it, line by line."""
     run(*PIP, "uninstall", "-qq", "--yes", "smallvit")
     before = run(*PIP, "freeze", "--all")
@@ -64,19 +68,21 @@ def try_chapter(path):
         return str(error).splitlines()
     after = run(*PIP, "freeze", "--all")
     changes = [line for line in ndiff(before, after) if line[0] in "+-"]
-    print(f"{path.stem}: {install:.0f} s to install, {sum(rest):.0f} s to run; packages changed:")
+    print(f"{name}: {install:.0f} s to install, {sum(rest):.0f} s to run; packages changed:")
     print(*changes, sep="\n", flush=True)
     unmet = [line for line in run(*PIP, "check", check=False) if line.startswith("smallvit ")]
     return unmet + [line for line in changes if not line.startswith("+ smallvit @")]
 
 
 def main():
+    chosen = sys.argv[1:]
     if run("git", "-C", str(ROOT), "status", "--porcelain"):
         print("Some changes are not committed; they are not tried.")
     for name in ("PYTHONPATH", "JUPYTER_PATH"):  # Colab has neither
         os.environ.pop(name, None)
     with TemporaryDirectory() as folder:
-        wrong = {path.stem: try_chapter(path) for path in copy_repository(Path(folder, "copy"))}
+        chapters = copy_repository(Path(folder, "copy"))
+        wrong = {name: try_chapter(name, chapters[name]) for name in chosen or chapters}
     for name, lines in wrong.items():
         if lines:
             print(f"{name} failed:", *lines, sep="\n  ")
