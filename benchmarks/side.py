@@ -1,4 +1,6 @@
-"""One side of the benchmark: `python -m benchmarks.side ours swin-keras 128`.
+"""One side of the benchmark: `python -m benchmarks.side ours swin-keras 128 float32`.
+
+A last word `distribute` spreads our batches over the CPU's cores.
 
 It answers each line on standard input with a line of JSON on standard output: `prepare` with facts
 about the model, `step N` with the seconds that each of N training steps took, `multiply N` with
@@ -21,14 +23,22 @@ from smallvit.cost import count_macs
 from smallvit.patches import patchify
 from smallvit.recipes import get_recipe
 from smallvit.results import describe_versions
-from smallvit.training import build_model, compile_model
+from smallvit.training import Session, build_model, compile_model, device_settings, split_cpu
 
 PUBLISHED = {"swin-keras": published_swin, "sl-vit-keras": published_vit}
 WARM_UP_STEPS = 2
 
 
-def main(side: str, model: str, batch_size: int) -> None:
+def main(side: str, model: str, batch_size: int, session: Session) -> None:
     """Answer requests until `finish`."""
+    if session.distribute:
+        split_cpu({batch_size})
+    with device_settings(session):
+        answer_requests(side, model, batch_size)
+
+
+def answer_requests(side: str, model: str, batch_size: int) -> None:
+    """Read requests from standard input, a line each, and print what they ask for."""
     step = None
     for line in sys.stdin:
         request, *number = line.split()
@@ -112,4 +122,6 @@ def measure_peak_bytes() -> int:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], int(sys.argv[3]))
+    side, model, batch_size, precision, *how = sys.argv[1:]
+    session = Session(precision=precision, distribute="distribute" in how)
+    main(side, model, int(batch_size), session)

@@ -1,7 +1,7 @@
 """Time a training step of this package against one of the published example code.
 
     python -m benchmarks.steps --out steps.json
-    KERAS_BACKEND=jax python -m benchmarks.steps --out steps-jax.json
+    KERAS_BACKEND=jax python -m benchmarks.steps --distribute --out steps-jax.json
 
 For each model two processes are started, one for each side, and take turns: a few steps of the
 one, then as many of the other, round after round, so that whatever else the machine does hits both
@@ -10,6 +10,9 @@ published, the median over rounds), and the floor: what a step would take if it 
 the products of matrices that `count_macs` counts, three times over for the backward pass, at the
 rate at which this machine multiplied large matrices between the rounds. Times are reported and
 never judged.
+
+`--precision` and `--distribute` do what they do for `python -m smallvit train`, to our side alone:
+the published code knows neither.
 
 Neither side augments: the published ViT does so in its first layers, the published Swin in its
 data pipeline, this package in its own. Cutting patches is inside our Swin and outside the
@@ -25,6 +28,8 @@ import sys
 from itertools import chain
 from pathlib import Path
 from typing import Any
+
+from smallvit.training import PRECISIONS
 
 BATCH_SIZES = {"swin-keras": 128, "sl-vit-keras": 256}
 SIDES = ("ours", "published")
@@ -43,26 +48,43 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--rounds", type=int, default=10, help="turns a side gets (default: 10)")
     parser.add_argument("--steps", type=int, default=3, help="steps in a turn (default: 3)")
     parser.add_argument(
+        "--precision",
+        choices=PRECISIONS,
+        default="float32",
+        help="of our side (default: float32, as the published side)",
+    )
+    parser.add_argument(
+        "--distribute",
+        action="store_true",
+        help="spread our side's batches over the CPU's cores (JAX)",
+    )
+    parser.add_argument(
         "--quick", action="store_true", help="two images, two turns: only to try it"
     )
     chosen = parser.parse_args(arguments)
+    options = [chosen.precision, *(["distribute"] if chosen.distribute else [])]
     rows = []
     for model in chosen.models:
         if chosen.quick:
-            row = compare(model, batch_size=2, rounds=2, steps=1, matrix_size=64)
+            row = compare(model, options, batch_size=2, rounds=2, steps=1, matrix_size=64)
         else:
-            row = compare(model, BATCH_SIZES[model], chosen.rounds, chosen.steps, MATRIX_SIZE)
+            row = compare(
+                model, options, BATCH_SIZES[model], chosen.rounds, chosen.steps, MATRIX_SIZE
+            )
         rows.append(row)
         print(as_table(row), flush=True)
     if chosen.out:
         chosen.out.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
 
 
-def compare(model: str, batch_size: int, rounds: int, steps: int, matrix_size: int) -> dict:
+def compare(
+    model: str, options: list[str], batch_size: int, rounds: int, steps: int, matrix_size: int
+) -> dict:
     """Time both sides of one model in turns.
 
     Args:
         model: a name from `BATCH_SIZES`.
+        options: our side's precision, and `"distribute"` if its batches are spread.
         batch_size: images a step.
         rounds: turns each side gets.
         steps: steps in a turn.
@@ -71,7 +93,10 @@ def compare(model: str, batch_size: int, rounds: int, steps: int, matrix_size: i
     Returns:
         The figures: times in seconds, memory in bytes, rates in multiply-accumulates a second.
     """
-    children = {side: Child(side, model, batch_size) for side in SIDES}
+    children = {
+        "ours": Child("ours", model, batch_size, *options),
+        "published": Child("published", model, batch_size, "float32"),
+    }
     facts = {side: child.ask("prepare") for side, child in children.items()}
     turns: dict[str, list[list[float]]] = {side: [] for side in SIDES}
     rates = []
@@ -83,6 +108,7 @@ def compare(model: str, batch_size: int, rounds: int, steps: int, matrix_size: i
     return {
         "model": model,
         "batch_size": batch_size,
+        "options": options,
         "backend": facts["ours"]["backend"],
         "versions": facts["ours"]["versions"],
         "cpus": os.cpu_count(),
@@ -109,7 +135,8 @@ def compare(model: str, batch_size: int, rounds: int, steps: int, matrix_size: i
 def as_table(row: dict) -> str:
     """One model's figures for people."""
     lines = [
-        f"{row['model']}, batch {row['batch_size']}, {row['backend']}",
+        f"{row['model']}, batch {row['batch_size']}, {row['backend']}, "
+        f"ours {' '.join(row['options'])}",
         f"  {'':10}{'median s':>10}{'least s':>10}{'peak MiB':>10}{'parameters':>12}",
     ]
     for side, figures in row["sides"].items():
@@ -133,11 +160,12 @@ class Child:
         side: `"ours"` or `"published"`.
         model: a name from `BATCH_SIZES`.
         batch_size: images a step.
+        options: a precision, and `"distribute"` where batches are to be spread.
     """
 
-    def __init__(self, side: str, model: str, batch_size: int):
+    def __init__(self, side: str, model: str, batch_size: int, *options: str):
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.side", side, model, str(batch_size)],
+            [sys.executable, "-m", "benchmarks.side", side, model, str(batch_size), *options],
             cwd=Path(__file__).parents[1],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

@@ -99,7 +99,9 @@ def _add_session_arguments(parser: argparse.ArgumentParser) -> None:
         help="processes that make batches ready (default: up to 8 with an accelerator, else none)",
     )
     parser.add_argument(
-        "--distribute", action="store_true", help="spread each batch over all devices (JAX)"
+        "--distribute",
+        action="store_true",
+        help="spread each batch over all devices, or over a CPU's cores (JAX)",
     )
 
 

@@ -48,8 +48,8 @@ def draw_bits(shape: tuple, seed: Any) -> Any:
         uint32 tensor, each of the 2**32 values as likely as any other.
     """
     first, second = ops.unstack(ops.cast(seed, "uint32"))
-    places = ops.cast(ops.reshape(ops.arange(prod(shape), dtype="int32"), shape), "uint32")
-    return scramble(ops.bitwise_xor(places, scramble(first, second)), second)
+    places = ops.cast(ops.arange(prod(shape), dtype="int32"), "uint32")
+    return ops.reshape(scramble(ops.bitwise_xor(places, scramble(first, second)), second), shape)
 
 
 def scramble(x: Any, key: Any) -> Any:

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import json
+import math
 import os
 import shutil
 import sys
@@ -56,7 +57,8 @@ class Session:
         steps_per_call: optimizer steps that Keras takes in one call; `None` for 16 where there is
             an accelerator, which small models would leave waiting, and 1 where there is none, or
             the backend is torch, on which Keras takes one at a time.
-        distribute: whether the batch is spread over all devices, which takes JAX.
+        distribute: whether the batch is spread over all devices, which takes JAX; where there is
+            only a CPU, over its cores.
         workers: processes that make batches ready; `None` for all cores but one, at most 8, where
             there is an accelerator, and for 0 where there is none: there the model needs them.
         time_limit: seconds after which to stop, to go on another time; `None` for no limit.
@@ -120,7 +122,8 @@ def compile_model(
     """Give a model the recipe's loss, optimizer and metrics, and have XLA compile its steps.
 
     By itself Keras leaves XLA out where TensorFlow has only a CPU. These models are made of many
-    small operations, and gain by it there, too.
+    small operations, and gain by it there, too, but for bfloat16: XLA computes that in float32,
+    and TensorFlow's own kernels in the processor's units for it.
 
     Args:
         model: as `build_model` gives it.
@@ -140,8 +143,15 @@ def compile_model(
             keras.metrics.TopKCategoricalAccuracy(5, name="top5"),
         ],
         steps_per_execution=steps_per_call,
-        jit_compile=keras.backend.backend() != "torch",
+        jit_compile=_gains_by_xla(model.compute_dtype),
     )
+
+
+def _gains_by_xla(dtype: str) -> bool:
+    """Whether XLA makes training steps in `dtype` faster, on this backend and device."""
+    if keras.backend.backend() == "tensorflow":
+        return dtype == "float32" or not on_cpu()
+    return keras.backend.backend() == "jax"
 
 
 def train(
@@ -176,7 +186,10 @@ def train(
             damaged state; if `out` cannot be written to; or if the loss is no longer a number.
     """
     require_mounted(out)
-    session = (session or Session()).for_this_device()
+    session = session or Session()
+    if session.distribute:
+        split_cpu(_batch_sizes(recipe, dataset))
+    session = session.for_this_device()
     planned = dataclasses.replace(recipe, epochs=recipe.epochs if epochs is None else epochs)
     run = out / recipe.name / f"seed-{seed}"
     record_path = run.with_name(run.name + ".json")
@@ -187,7 +200,7 @@ def train(
         if record.finished:
             return record
     _claim_folder(run, settings)
-    with _device_settings(session):
+    with device_settings(session):
         model, history = _fit(planned, dataset, run, seed, session)
         finished = len(history) == planned.epochs
         test = _evaluate(model, planned, dataset) if finished else None
@@ -225,17 +238,35 @@ def progress_verbosity() -> int:
     return 1 if sys.stdout.isatty() else 2
 
 
+def split_cpu(batch_sizes: set[int]) -> None:
+    """Have JAX take the CPU's cores for devices, as many as can share each batch evenly.
+
+    JAX multiplies small matrices on one core, however many there are; with a part of the batch for
+    each core, all have work. This comes too late where JAX has looked for devices already, and
+    leaves things as they are.
+
+    Raises:
+        TrainingError: if Keras does not run on JAX.
+    """
+    if keras.backend.backend() != "jax":
+        raise TrainingError(
+            f"Spreading a run over devices takes JAX; Keras runs on {keras.backend.backend()}. "
+            "Set KERAS_BACKEND=jax."
+        )
+    import jax
+
+    shared = math.gcd(*batch_sizes)
+    cores = max(n for n in range(1, os.cpu_count() + 1) if shared % n == 0)
+    with contextlib.suppress(RuntimeError):
+        jax.config.update("jax_num_cpu_devices", cores)
+
+
 @contextlib.contextmanager
-def _device_settings(session: Session) -> Iterator[None]:
+def device_settings(session: Session) -> Iterator[None]:
     """Set Keras's precision and distribution, and set them back."""
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(session.precision)
     if session.distribute:
-        if keras.backend.backend() != "jax":
-            raise TrainingError(
-                f"Spreading a run over devices takes JAX; Keras runs on {keras.backend.backend()}. "
-                "Set KERAS_BACKEND=jax."
-            )
         keras.distribution.set_distribution(keras.distribution.DataParallel())
     try:
         yield
@@ -277,7 +308,7 @@ def _fit(
     if recipe.protocol == BEST_EPOCH:
         validation_split = dataset.test
     if session.distribute:
-        _require_even_batches(recipe, train_split, validation_split, dataset.test)
+        _require_even_batches(_batch_sizes(recipe, dataset))
     model = build_model(recipe)
     compile_model(model, recipe, len(train_split[0]), session.steps_per_call)
     checkpoint = Checkpoint(run)
@@ -313,10 +344,16 @@ def _evaluate(model: keras.Model, recipe: Recipe, dataset: Dataset) -> dict[str,
     return {name: float(value) for name, value in figures.items()}
 
 
-def _require_even_batches(recipe: Recipe, *parts: tuple[np.ndarray, np.ndarray]) -> None:
-    """See that every batch, the last ones among them, can be shared out to all devices."""
+def _batch_sizes(recipe: Recipe, dataset: Dataset) -> set[int]:
+    """How many images a batch can have, the last ones of an epoch among them."""
+    parts = (*split_validation(*dataset.train, recipe.validation_fraction), dataset.test)
+    left_over = {len(images) % recipe.batch_size for images, _ in parts}
+    return {recipe.batch_size, *left_over}
+
+
+def _require_even_batches(sizes: set[int]) -> None:
+    """See that batches of these sizes can be shared out to all devices."""
     devices = len(keras.distribution.list_devices())
-    sizes = {recipe.batch_size, *(len(images) % recipe.batch_size for images, _ in parts)}
     uneven = sorted(size for size in sizes if size % devices)
     if uneven:
         raise TrainingError(

@@ -142,8 +142,9 @@ def value_of(weight):
 def test_the_benchmark_runs(tmp_path):
     out = tmp_path / "steps.json"
     command = [sys.executable, "-m", "benchmarks.steps", "--quick", "--models", "swin-keras"]
+    spread = ["--distribute"] if keras.backend.backend() == "jax" else []
     run = subprocess.run(
-        [*command, "--out", str(out)],
+        [*command, "--precision", "mixed_bfloat16", *spread, "--out", str(out)],
         cwd=ROOT,
         env={**os.environ, "KERAS_BACKEND": keras.backend.backend()},
         capture_output=True,
@@ -151,6 +152,7 @@ def test_the_benchmark_runs(tmp_path):
         check=False,
     )
     assert run.returncode == 0, run.stderr
+    assert "ours mixed_bfloat16" in run.stdout
     assert "ratio" in run.stdout
     (row,) = json.loads(out.read_text())
     assert (row["model"], row["batch_size"]) == ("swin-keras", 2)
