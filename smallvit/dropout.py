@@ -32,9 +32,8 @@ class Dropout(layers.Dropout):
         if keras.backend.backend() == "torch" or self.rate == 1:
             return super().call(inputs, training=training)
         bits = draw_bits(ops.shape(inputs), self.seed_generator.next())
-        keep = bits >= uint32(round(self.rate * 2**32))
-        scale = ops.cast(1 / (1 - self.rate), inputs.dtype)
-        return ops.where(keep, inputs * scale, ops.zeros_like(inputs))
+        keep = ops.cast(bits >= uint32(round(self.rate * 2**32)), inputs.dtype)
+        return inputs * (keep * ops.cast(1 / (1 - self.rate), inputs.dtype))
 
 
 def draw_bits(shape: tuple, seed: Any) -> Any:

@@ -119,11 +119,38 @@ def results_table(recipes: Iterable[Recipe], records: Mapping[str, Sequence[Reco
     rows = []
     for recipe in recipes:
         runs = records.get(recipe.name, [])
-        done = [run for run in runs if run.finished and run.complete]
+        done = _whole(runs)
         ours, difference, *rest = _measured(recipe, done) if done else _begun(runs)
         named = (f"`{recipe.name}`", _published(recipe), ours, difference)
         rows.append((*named, f"{recipe.parameters:,}", *rest))
     return Table(COLUMNS, rows)
+
+
+def gain_table(pairs: Iterable[tuple[str, str]], records: Mapping[str, Sequence[Record]]) -> Table:
+    """How far one recipe is above another, in points of accuracy, a row for each pair.
+
+    Args:
+        pairs: names of recipes: the one to start from, and the one to compare with it.
+        records: as `read_results` gives them; means over the seeds of finished, complete runs.
+    """
+    rows = []
+    for pair in pairs:
+        before, after = ([reported(run) for run in _whole(records.get(name, []))] for name in pair)
+        gains = [NOT_RUN, NOT_RUN]
+        if before and after:
+            gains = [f"{100 * (_mean(after, x) - _mean(before, x)):+.2f}" for x in ("top1", "top5")]
+        seeds = f"{len(before)} / {len(after)}"
+        rows.append((*(f"`{name}`" for name in pair), *gains, seeds))
+    return Table(("from", "to", "top-1", "top-5", "seeds"), rows)
+
+
+def _mean(figures: Sequence[Mapping[str, float]], name: str) -> float:
+    return mean(of_one_run[name] for of_one_run in figures)
+
+
+def _whole(records: Sequence[Record]) -> list[Record]:
+    """Those that ran to the end, all of the recipe's epochs, on the data that it names."""
+    return [record for record in records if record.finished and record.complete]
 
 
 def _published(recipe: Recipe) -> str:

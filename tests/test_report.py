@@ -8,6 +8,7 @@ from smallvit.recipes import BEST_EPOCH, RECIPES, get_recipe
 from smallvit.report import (
     Table,
     draw_curves,
+    gain_table,
     published_curve,
     recorded,
     reported,
@@ -52,6 +53,20 @@ def test_several_seeds_give_mean_and_standard_deviation():
     assert row[2] == "46.00 ± 1.41 / 75.10 ± 0.00"
     assert row[3] == "+1.20"
     assert row[5] == "2"
+
+
+def test_a_gain_is_a_difference_of_means_where_both_were_run():
+    better = [
+        dataclasses.replace(RUN, seed=seed, test={"loss": 2.4, "top1": top1, "top5": 0.761})
+        for seed, top1 in [(0, 0.46), (1, 0.48)]
+    ]
+    short = dataclasses.replace(RUN, complete=False)
+    records = {"swin-keras": [RUN, short], "swin-fixed": better, "vit-keras": [short]}
+    table = gain_table([("swin-keras", "swin-fixed"), ("swin-keras", "vit-keras")], records)
+    assert table.rows == [
+        ("`swin-keras`", "`swin-fixed`", "+2.00", "+1.00", "1 / 2"),
+        ("`swin-keras`", "`vit-keras`", report.NOT_RUN, report.NOT_RUN, "1 / 0"),
+    ]
 
 
 def test_what_was_not_run_or_only_begun_is_told_as_such():
