@@ -130,14 +130,13 @@ SWIN_KERAS = Recipe(
 SWIN_FIXED = replace(
     SWIN_KERAS,
     name="swin-fixed",
-    summary="the same with its faults mended, in as many epochs and fewer parameters",
+    summary="the same with its faults mended, in as many epochs",
     model=swin.SWIN_FIXED,
-    parameters=147_508,
     steps=(RandomFlip(), RandomCrop(padding=4), Normalize()),
     weight_decay=0.05,
     shuffle=True,
     published=None,
-    schedule=Cosine(),
+    schedule=Cosine(warmup=0.05),
 )
 
 _VIT_EXAMPLE = "Keras code example 'Train a Vision Transformer on small datasets'"

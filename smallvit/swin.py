@@ -92,16 +92,8 @@ SWIN_KERAS = SwinConfig(
 )
 """The Keras code example 'Image classification with Swin Transformers': 162,996 parameters."""
 
-SWIN_FIXED = replace(
-    SWIN_KERAS,
-    position_embedding=False,  # as in the source: the relative position bias tells places
-    norm=True,
-    attn_drop_rate=0.0,
-    hidden_drop_rate=0.0,
-    proj_drop_rate=0.0,
-    drop_path_rate=0.1,
-)
-"""The same with its faults mended: normalised mergings, a drop path that drops paths."""
+SWIN_FIXED = replace(SWIN_KERAS, proj_drop_rate=0.03, drop_path_rate=0.03)
+"""The same with a drop path that drops paths: 162,996 parameters."""
 
 _OFFICIAL_START = (
     ("kernel", normal(0.02)),
