@@ -11,6 +11,7 @@ from smallvit.swin import SWIN_KERAS, SwinConfig, swin_transformer
 
 COUNTS = {
     "SWIN_KERAS": 162_996,
+    "SWIN_FIXED": 162_996,
     "SWIN_PAPER": 7_107_838,
     "S_SWIN_PAPER": 8_596_726,
     "L_SWIN_PAPER": 7_107_928,
