@@ -15,6 +15,7 @@ from smallvit.recipes import Recipe
 from smallvit.results import Record, read_results
 
 NOT_RUN = "not run yet"
+UNFINISHED = "not finished yet"
 
 COLUMNS = (
     "recipe",
@@ -136,7 +137,7 @@ def gain_table(pairs: Iterable[tuple[str, str]], records: Mapping[str, Sequence[
     rows = []
     for pair in pairs:
         before, after = ([reported(run) for run in _whole(records.get(name, []))] for name in pair)
-        gains = [NOT_RUN, NOT_RUN]
+        gains = [UNFINISHED, UNFINISHED]
         if before and after:
             gains = [f"{100 * (_mean(after, x) - _mean(before, x)):+.2f}" for x in ("top1", "top5")]
         seeds = f"{len(before)} / {len(after)}"

@@ -245,6 +245,9 @@ def split_cpu(batch_sizes: set[int]) -> None:
     each core, all have work. This comes too late where JAX has looked for devices already, and
     leaves things as they are.
 
+    Args:
+        batch_sizes: how many images a batch can have; 0 stands for any number.
+
     Raises:
         TrainingError: if Keras does not run on JAX.
     """
@@ -263,7 +266,11 @@ def split_cpu(batch_sizes: set[int]) -> None:
 
 @contextlib.contextmanager
 def device_settings(session: Session) -> Iterator[None]:
-    """Set Keras's precision and distribution, and set them back."""
+    """Set Keras's precision and distribution, and set them back.
+
+    Args:
+        session: with nothing of it left open; `split_cpu` comes first where it distributes.
+    """
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(session.precision)
     if session.distribute:

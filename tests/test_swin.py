@@ -65,6 +65,14 @@ def test_trainable_parameters_are_as_published(name, parameters):
     assert sum(int(np.prod(w.shape)) for w in model.trainable_weights) == parameters
 
 
+def test_without_a_position_embedding_a_vector_for_each_token_is_missing():
+    with_it, without = (
+        swin_transformer(replace(SMALL, position_embedding=chosen)) for chosen in (True, False)
+    )
+    tokens, channels = (SMALL.image_size // SMALL.patch_size) ** 2, SMALL.embed_dim
+    assert with_it.count_params() - without.count_params() == tokens * channels
+
+
 def test_only_every_second_block_shifts_and_none_where_the_window_covers_the_grid():
     model = swin_transformer(replace(SMALL, depths=(2, 2)))  # grids 8 x 8 and 4 x 4, window 4
     shifts = [layer.shift for layer in model.layers if "block" in layer.name]
