@@ -81,10 +81,11 @@ def test_matplotlib_figures_are_drawn_as_svg():
         axes.plot([n**power for n in range(4)])
         return figure
 
+    open_before = pyplot.get_fignums()
     frames = explore(plot, lambda power: f"n to the {power}", power=[1, 2]).frames
     assert all(frame.startswith("<svg ") for frame in frames)
     assert frames[0] != frames[1]
-    assert pyplot.get_fignums() == []
+    assert pyplot.get_fignums() == open_before
 
 
 @pytest.mark.parametrize("choices", [{}, {"a": []}, {"a": range(11), "b": range(10)}])

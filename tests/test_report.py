@@ -1,6 +1,7 @@
 import dataclasses
 
 import pytest
+from matplotlib import pyplot
 from test_results import RECORD
 
 from smallvit import report
@@ -106,6 +107,7 @@ def test_curves_are_drawn_in_percent_and_empty_ones_left_out():
     (line,) = figure.axes[0].lines
     assert line.get_label() == "ours"
     assert line.get_xydata().tolist() == [[1, 10], [2, 20]]
+    pyplot.close(figure)
 
 
 def test_every_record_in_the_repository_reads_and_belongs_to_a_recipe():
