@@ -162,7 +162,9 @@ class SelfAttention(layers.Layer):
         num_tokens = tokens.shape[1]
         mask = self._combine_masks(attn_mask, num_tokens)
         bias = self._position_bias() + mask
-        keep = ops.cast(ops.equal(mask, 0), self.compute_dtype) if self.diagonal_mask else None
+        # The diagonal alone masks a whole row only where a token has no other.
+        rows_may_vanish = self.diagonal_mask and (attn_mask is not None or num_tokens == 1)
+        keep = ops.cast(ops.equal(mask, 0), self.compute_dtype) if rows_may_vanish else None
         query, key, value = (
             ops.reshape(x, (-1, num_tokens, *self.heads))
             for x in ops.split(self.qkv(tokens), 3, axis=-1)
