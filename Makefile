@@ -3,7 +3,7 @@ PORT ?= 8000
 NOTEBOOKS ?= $(shell find book -name '*.ipynb' -not -path '*/.ipynb_checkpoints/*')
 
 BIN := .venv/bin
-PYTEST_FLAGS := -rs -n auto --dist loadfile
+PYTEST_FLAGS := -rs -n auto --dist loadfile --no-loadscope-reorder
 UNIT_TESTS := tests --ignore tests/book
 
 export JUPYTER_PATH := $(CURDIR)/book/_kernel:$(JUPYTER_PATH)

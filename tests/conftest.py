@@ -10,6 +10,13 @@ import keras
 import numpy as np
 import pytest
 
+LONGEST_FILES = {"test_training.py", "test_main.py"}
+
+
+def pytest_collection_modifyitems(items):
+    """Begin with the longest files: the process that gets one late keeps all others waiting."""
+    items.sort(key=lambda item: item.path.name not in LONGEST_FILES)
+
 
 @pytest.fixture
 def rng():
