@@ -37,9 +37,7 @@ class Dropout(layers.Dropout):
 
 
 def draw_bits(shape: tuple, seed: Any) -> Any:
-    """Draw integers whose higher halves show no trace of where they stand, or of one another.
-
-    The lower halves do, but whoever compares the integers with a threshold does not see it.
+    """Draw integers that show no trace of where they stand, or of one another.
 
     Args:
         shape: of the result.
@@ -47,26 +45,20 @@ def draw_bits(shape: tuple, seed: Any) -> Any:
 
     Returns:
         uint32 tensor, each of the 2**32 values as likely as any other.
-
-    Source: the family of hash functions `factor * x + offset` of Dietzfelbinger 1996, "Universal
-    hashing and k-wise independent random variables via integer arithmetic without primes".
     """
     first, second = ops.unstack(ops.cast(seed, "uint32"))
-    offset = scramble(ops.bitwise_xor(first, scramble(second)))
-    factor = ops.bitwise_or(scramble(ops.bitwise_xor(second, offset)), uint32(1))
-    # Without the seed, so that layers of the same size can share this, the dearer part.
-    places = scramble(ops.cast(ops.arange(prod(shape), dtype="int32"), "uint32"))
-    return ops.reshape(places * factor + offset, shape)
+    places = ops.cast(ops.arange(prod(shape), dtype="int32"), "uint32")
+    return ops.reshape(scramble(ops.bitwise_xor(places, scramble(first, second)), second), shape)
 
 
-def scramble(x: Any) -> Any:
-    """Send uint32 `x` to another, one to one, so that each bit of it moves them all.
+def scramble(x: Any, key: Any) -> Any:
+    """Send uint32 `x` to another, one to one, so that each bit of it and of `key` moves them all.
 
     Source: the multipliers and shifts were found by search in Wellons 2018, "Prospecting for hash
     functions" (the function called lowbias32).
     """
     x = _fold(x, 16) * uint32(0x7FEB352D)
-    x = _fold(x, 15) * uint32(0x846CA68B)
+    x = _fold(ops.bitwise_xor(x, key), 15) * uint32(0x846CA68B)
     return _fold(x, 16)
 
 
