@@ -7,6 +7,7 @@ from keras import layers, ops
 
 from smallvit.attention import LocalitySelfAttention, WindowAttention
 from smallvit.dropout import Dropout
+from smallvit.fusion import fuse
 from smallvit.masks import get_attn_mask
 from smallvit.patches import crop_grid, pad_grid
 from smallvit.sizes import Size, clamp_window, pad_to_multiple, to_pair
@@ -52,6 +53,13 @@ class DropPath(layers.Layer):
         return {**super().get_config(), "rate": self.rate, "seed": self.seed}
 
 
+@fuse
+@keras.remat
+def gelu(x: Any) -> Any:
+    """The exact GELU. What its gradient needs is computed again, which is cheaper than kept."""
+    return 0.5 * x * (1 + ops.erf(x * 2**-0.5))
+
+
 @keras.saving.register_keras_serializable(package="smallvit")
 class Mlp(layers.Layer):
     """Two dense layers with an exact GELU between them, applied to each token.
@@ -89,7 +97,7 @@ class Mlp(layers.Layer):
         self.fc2.build((*input_shape[:-1], self.hidden_dim))
 
     def call(self, x: Any) -> Any:
-        x = keras.activations.gelu(self.fc1(x), approximate=False)
+        x = gelu(self.fc1(x))
         return self.proj_drop(self.out_activation(self.fc2(self.hidden_drop(x))))
 
     def get_config(self) -> dict:

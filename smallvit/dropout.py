@@ -6,6 +6,8 @@ from typing import Any
 import keras
 from keras import layers, ops
 
+from smallvit.fusion import fuse
+
 
 @keras.saving.register_keras_serializable(package="smallvit")
 class Dropout(layers.Dropout):
@@ -13,8 +15,9 @@ class Dropout(layers.Dropout):
 
     This is Keras's layer but for where the random bits come from. The generators of TensorFlow and
     JAX are made for long streams of numbers, and a small transformer's training step on a CPU
-    spends a quarter to a third of its time on them. A mask needs less: here each number's bits
-    are a hash of its place, which the compiler works into the loop that applies them.
+    spends a quarter to a third of its time on them. A mask needs less: here each sample gets
+    seeds of its own, and each of its numbers bits that are a hash of its place and those seeds.
+    No bits are ever stored: the loop that applies them makes them as it goes.
 
     Args:
         rate: probability of dropping a number, from 0 to 1.
@@ -31,24 +34,56 @@ class Dropout(layers.Dropout):
         # PyTorch has a fast kernel of its own; and at a rate of 1 nothing is left to scale up.
         if keras.backend.backend() == "torch" or self.rate == 1:
             return super().call(inputs, training=training)
-        bits = draw_bits(ops.shape(inputs), self.seed_generator.next())
-        keep = ops.cast(bits >= uint32(round(self.rate * 2**32)), inputs.dtype)
-        return inputs * (keep * ops.cast(1 / (1 - self.rate), inputs.dtype))
+        shape = ops.shape(inputs)
+        samples = ops.reshape(inputs, (shape[0], prod(shape[1:])))
+        return ops.reshape(drop(samples, self.rate, self.seed_generator.next()), shape)
+
+
+@fuse
+def drop(inputs: Any, rate: float, seed: Any) -> Any:
+    """Zero numbers, each with probability `rate`, and divide the others by `1 - rate`.
+
+    Args:
+        inputs: floats `(batch, count)`.
+        rate: from 0 up to but not including 1.
+        seed: two integers, as `keras.random.SeedGenerator.next` gives them.
+
+    Returns a tensor of the shape and dtype of `inputs`.
+    """
+    bits = draw_bits(ops.shape(inputs), seed)
+    keep = ops.cast(bits >= uint32(round(rate * 2**32)), inputs.dtype)
+    return inputs * (keep * ops.cast(1 / (1 - rate), inputs.dtype))
 
 
 def draw_bits(shape: tuple, seed: Any) -> Any:
     """Draw integers that show no trace of where they stand, or of one another.
 
     Args:
-        shape: of the result.
+        shape: of the result, one axis at least. Along the first the bits of one do not depend on
+            how many there are.
         seed: two integers, as `keras.random.SeedGenerator.next` gives them.
 
     Returns:
         uint32 tensor, each of the 2**32 values as likely as any other.
     """
     first, second = ops.unstack(ops.cast(seed, "uint32"))
-    places = ops.cast(ops.arange(prod(shape), dtype="int32"), "uint32")
-    return ops.reshape(scramble(ops.bitwise_xor(places, scramble(first, second)), second), shape)
+    seeds = ops.reshape(hash_places(2 * shape[0], first, second), (-1, 2, 1))
+    return ops.reshape(hash_places(prod(shape[1:]), seeds[:, 0], seeds[:, 1]), shape)
+
+
+def hash_places(count: int, first: Any, second: Any) -> Any:
+    """Hash the numbers from 0 to `count - 1`, once for each pair of seeds.
+
+    Args:
+        count: how many numbers.
+        first: uint32 tensor `(pairs, 1)`, or without axes for a single pair.
+        second: the same, each pair's other half.
+
+    Returns:
+        uint32 tensor `(pairs, count)`, or `(count,)` for a single pair.
+    """
+    places = ops.cast(ops.arange(count, dtype="int32"), "uint32")
+    return scramble(ops.bitwise_xor(places, scramble(first, second)), second)
 
 
 def scramble(x: Any, key: Any) -> Any:

@@ -5,7 +5,7 @@ import reference
 from keras import ops
 from test_attention import randomise, reference_attention_weights
 
-from smallvit.blocks import DropPath, Mlp, SwinTransformerBlock, TransformerBlock
+from smallvit.blocks import DropPath, Mlp, SwinTransformerBlock, TransformerBlock, gelu
 
 
 def reference_block_weights(block):
@@ -109,6 +109,27 @@ def test_mlp_against_numpy(rng):
     hidden = reference.gelu(reference.dense(x, kernel1, bias1))
     expected = reference.dense(hidden, kernel2, bias2)
     np.testing.assert_allclose(ops.convert_to_numpy(layer(x)), expected, atol=1e-5)
+
+
+class Gelu(keras.layers.Layer):
+    def call(self, x):
+        return gelu(x)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16"])
+def test_gelu_and_its_gradient_against_numpy(dtype):
+    # The loss is the sum of gelu(x + b), so one step downhill shows its gradient in b.
+    x = np.linspace(-6, 6, 49, dtype="float32")[None]
+    tolerance = {"float32": 1e-6, "mixed_bfloat16": 0.03}[dtype]
+    shift = keras.layers.EinsumDense("bn,n->bn", 49, bias_axes="n", kernel_initializer="ones")
+    model = keras.Sequential([keras.Input((49,)), shift, Gelu(dtype=dtype)])
+    model.compile(keras.optimizers.SGD(1.0), loss=lambda _, y: ops.sum(ops.cast(y, "float32")))
+    np.testing.assert_allclose(model.predict(x, verbose=0), reference.gelu(x), atol=tolerance)
+    model.train_on_batch(x, x)
+    gradient = -ops.convert_to_numpy(shift.bias)
+    cdf = reference.gelu(x) / np.where(x, x, 1) + (x == 0) / 2
+    density = np.exp(-(x**2) / 2) / (2 * np.pi) ** 0.5
+    np.testing.assert_allclose(gradient, (cdf + x * density)[0], atol=tolerance)
 
 
 def test_drop_path_keeps_or_drops_a_sample_whole():

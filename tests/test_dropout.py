@@ -90,6 +90,13 @@ def test_another_seed_is_no_rearrangement_of_the_same_bits():
     assert len(np.intersect1d(one, other)) < expected + 6 * expected**0.5
 
 
+@uses_our_bits
+def test_a_samples_bits_do_not_depend_on_how_many_samples_there_are():
+    few, more = (np.asarray(draw_bits((n, 5, 3), np.array([7, 8]))) for n in (2, 6))
+    np.testing.assert_array_equal(few, more[:2])
+    assert len(np.unique(more)) == more.size
+
+
 def test_the_same_seed_drops_the_same_and_the_next_call_something_else():
     layer, same = Dropout(0.5, seed=3), Dropout(0.5, seed=3)
     first = drop_ones(layer, 8, 32)
