@@ -4,7 +4,7 @@ NOTEBOOKS ?= $(shell find book -name '*.ipynb' -not -path '*/.ipynb_checkpoints/
 
 BIN := .venv/bin
 PYTEST_FLAGS := -rs -n auto --dist loadfile --no-loadscope-reorder
-UNIT_TESTS := tests --ignore tests/book
+UNIT_TESTS := tests --ignore tests/pages
 
 export JUPYTER_PATH := $(CURDIR)/book/_kernel:$(JUPYTER_PATH)
 export TF_CPP_MIN_LOG_LEVEL ?= 3
@@ -51,7 +51,7 @@ bench: .venv/.installed ## time our training step against the published code's (
 	$(BIN)/python -m benchmarks.steps $(BENCH)
 
 measure: book ## load each page as a first visitor would: weight, seconds, figures, errors
-	cd tests/book && ../../$(BIN)/python measure.py
+	cd tests/pages && ../../$(BIN)/python measure.py
 
 test-colab: .venv-colab/.installed ## run the last commit's CHAPTERS (default: all) as Colab would, with Python 3.13
 	.venv-colab/bin/pip install --quiet -r tests/colab/requirements.txt

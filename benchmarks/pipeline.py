@@ -11,10 +11,10 @@ import argparse
 import time
 from typing import Any
 
-from smallvit.pipeline import Batches, start_workers
-from smallvit.recipes import get_recipe
-from smallvit.shapes import shapes100
-from smallvit.training import build_model, compile_model
+from smallvit.data.batches import Batches, start_workers
+from smallvit.data.shapes import shapes100
+from smallvit.training.loop import build_model, compile_model
+from smallvit.training.recipes import get_recipe
 
 
 def main(arguments: list[str] | None = None) -> None:

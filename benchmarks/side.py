@@ -19,11 +19,11 @@ import numpy as np
 from keras import ops
 
 from benchmarks import published_swin, published_vit
-from smallvit.cost import count_macs
-from smallvit.patches import patchify
-from smallvit.recipes import get_recipe
-from smallvit.results import describe_versions
-from smallvit.training import Session, build_model, compile_model, device_settings, split_cpu
+from smallvit.layers.patches import patchify
+from smallvit.models.cost import count_macs
+from smallvit.training.loop import Session, build_model, compile_model, device_settings, split_cpu
+from smallvit.training.recipes import get_recipe
+from smallvit.training.records import describe_versions
 
 PUBLISHED = {"swin-keras": published_swin, "sl-vit-keras": published_vit}
 WARM_UP_STEPS = 2

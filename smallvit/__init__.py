@@ -8,11 +8,11 @@ from importlib import import_module
 from typing import Any
 
 _MODULES = {
-    "sizes": ["clamp_window", "pad_to_multiple", "to_pair"],
-    "windows": ["window_partition", "window_reverse"],
-    "position": ["get_relative_position_index"],
-    "masks": ["get_attn_mask", "get_diagonal_mask"],
-    "patches": [
+    "layers.sizes": ["clamp_window", "pad_to_multiple", "to_pair"],
+    "layers.windows": ["window_partition", "window_reverse"],
+    "layers.position": ["get_relative_position_index"],
+    "layers.masks": ["get_attn_mask", "get_diagonal_mask"],
+    "layers.patches": [
         "ClassToken",
         "PatchEmbed",
         "PatchMerging",
@@ -21,15 +21,15 @@ _MODULES = {
         "patchify",
         "shift_diagonally",
     ],
-    "attention": ["LocalitySelfAttention", "WindowAttention", "attend"],
-    "blocks": ["DropPath", "Mlp", "SwinTransformerBlock", "TransformerBlock"],
-    "swin": ["SwinConfig", "swin_transformer"],
-    "vit": ["VitConfig", "vision_transformer"],
-    "inside": ["get_temperatures", "look_inside"],
-    "data": ["load_cifar100"],
-    "shapes": ["shapes100"],
-    "recipes": ["RECIPES", "get_recipe"],
-    "training": ["train"],
+    "layers.attention": ["LocalitySelfAttention", "WindowAttention", "attend"],
+    "layers.blocks": ["DropPath", "Mlp", "SwinTransformerBlock", "TransformerBlock"],
+    "models.swin": ["SwinConfig", "swin_transformer"],
+    "models.vit": ["VitConfig", "vision_transformer"],
+    "models.inside": ["get_temperatures", "look_inside"],
+    "data.cifar100": ["load_cifar100"],
+    "data.shapes": ["shapes100"],
+    "training.recipes": ["RECIPES", "get_recipe"],
+    "training.loop": ["train"],
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
 

@@ -106,8 +106,8 @@ def _add_session_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _recipes(chosen: argparse.Namespace) -> int:
-    from smallvit.recipes import RECIPES
-    from smallvit.results import read_results
+    from smallvit.training.recipes import RECIPES
+    from smallvit.training.records import read_results
 
     records = read_results(chosen.results)
     print(f"{'recipe':26} {'parameters':>10} {'epochs':>6} {'published':>13}  recorded")
@@ -128,16 +128,16 @@ def _progress(record) -> str:
 
 
 def _train(chosen: argparse.Namespace) -> int:
-    from smallvit.pipeline import load_dataset
-    from smallvit.recipes import get_recipe
+    from smallvit.data.batches import load_dataset
+    from smallvit.training.recipes import get_recipe
 
     recipe = get_recipe(chosen.recipe)
     return _run(recipe, load_dataset(chosen.data), chosen)
 
 
 def _reproduce(chosen: argparse.Namespace) -> int:
-    from smallvit.pipeline import load_dataset
-    from smallvit.training import unrecorded
+    from smallvit.data.batches import load_dataset
+    from smallvit.training.loop import unrecorded
 
     dataset = load_dataset(chosen.data)
     chosen.epochs, chosen.seed = None, 0
@@ -156,7 +156,7 @@ def _reproduce(chosen: argparse.Namespace) -> int:
 
 def _run(recipe, dataset, chosen: argparse.Namespace) -> int:
     """Train as the command line says; tell what came of it; return the exit status."""
-    from smallvit.training import Session, train
+    from smallvit.training.loop import Session, train
 
     if dataset.name != "cifar100":
         print(f"Data: {dataset.name}, a synthetic stand-in. The figures say nothing of CIFAR-100.")

@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))  # `benchmarks` is not installed with the package
 
 from benchmarks import pipeline, published_swin, published_vit  # noqa: E402
-from smallvit.vit import SL_VIT_KERAS, VIT_KERAS, vision_transformer  # noqa: E402
+from smallvit.models.vit import SL_VIT_KERAS, VIT_KERAS, vision_transformer  # noqa: E402
 
 
 def count_trainable(model):

@@ -8,13 +8,12 @@ from dataclasses import replace
 import h5py
 import numpy as np
 import pytest
-from test_results import RECORD
-from test_training import TINY, tiny_dataset
+from samples import RECORD, TINY, tiny_dataset
 
 from smallvit.__main__ import main
-from smallvit.recipes import RECIPES
-from smallvit.results import read_record, write_record
-from smallvit.shapes import shapes100
+from smallvit.data.shapes import shapes100
+from smallvit.training.recipes import RECIPES
+from smallvit.training.records import read_record, write_record
 
 
 @pytest.fixture
@@ -61,11 +60,12 @@ def test_recipes_are_listed_with_what_is_published_and_recorded(capsys, tmp_path
 def test_reproduce_trains_what_has_no_record_and_goes_on_where_it_was_stopped(
     tmp_path, capsys, monkeypatch
 ):
-    from smallvit import pipeline, training
+    from smallvit.data import batches
+    from smallvit.training import loop
 
     small = {name: replace(TINY, name=name, epochs=2) for name in ("first", "second")}
-    monkeypatch.setattr(training, "RECIPES", small)
-    monkeypatch.setattr(pipeline, "load_dataset", lambda source: tiny_dataset())
+    monkeypatch.setattr(loop, "RECIPES", small)
+    monkeypatch.setattr(batches, "load_dataset", lambda source: tiny_dataset())
     arguments = ["reproduce", "--out", str(tmp_path)]
 
     assert main([*arguments, "--time-limit", "0.00001"]) == 3
@@ -75,7 +75,7 @@ def test_reproduce_trains_what_has_no_record_and_goes_on_where_it_was_stopped(
     printed = capsys.readouterr().out
     assert "first, seed 0: 2 of 2 epochs" in printed
     assert printed.endswith("Every recipe has its record.\n")
-    assert training.unrecorded(tmp_path) == []
+    assert loop.unrecorded(tmp_path) == []
 
 
 @pytest.mark.parametrize("limit", ["0", "-3", "soon"])
@@ -129,10 +129,10 @@ def test_a_run_killed_in_mid_training_ends_as_one_that_was_not(data_dir, tmp_pat
 
 
 def test_shapes100_is_named_as_synthetic(tmp_path, capsys, monkeypatch):
-    from smallvit import pipeline
+    from smallvit.data import batches
 
-    tiny = pipeline.Dataset("shapes100", shapes100(150, 0), shapes100(50, 1))
-    monkeypatch.setattr(pipeline, "load_dataset", lambda source: tiny)
+    tiny = batches.Dataset("shapes100", shapes100(150, 0), shapes100(50, 1))
+    monkeypatch.setattr(batches, "load_dataset", lambda source: tiny)
     out = ["--out", str(tmp_path)]
     assert main(["train", "swin-keras", "--data", "shapes100", "--epochs", "1", *out]) == 0
     printed = capsys.readouterr().out

@@ -41,7 +41,7 @@ def heard_from(blocks, shift):
 
 def draw_hearing(blocks, shifted):
     """Draw the tokens heard from, with the windows of the last block over them."""
-    from smallvit.plots import draw_heat
+    from smallvit.book.drawings import draw_heat
 
     shift = WINDOW // 2 if shifted == "yes" else 0
     values = heard_from(blocks, shift).astype(float) * 0.6
@@ -65,7 +65,7 @@ class HearingFigure(SphinxDirective):
 
     def run(self):
         """Draw all frames."""
-        from smallvit.explore import explore
+        from smallvit.book.explore import explore
 
         figure = explore(draw_hearing, tell_hearing, blocks=range(1, 6), shifted=["no", "yes"])
         return [nodes.raw("", figure.to_html(), format="html")]
@@ -79,9 +79,9 @@ class ResultsTable(SphinxDirective):
 
     def run(self):
         """Make the table from the records."""
-        from smallvit import report
-        from smallvit.recipes import get_recipe
-        from smallvit.results import read_results
+        from smallvit.book import report
+        from smallvit.training.recipes import get_recipe
+        from smallvit.training.records import read_results
 
         folder = report.results_folder()
         for path in [Path(report.__file__), *folder.rglob("*.json")]:
@@ -97,8 +97,8 @@ class BuildFacts(SphinxDirective):
 
     def run(self):
         """Ask for the facts anew at each build."""
-        from smallvit.report import Table
-        from smallvit.results import describe_commit, describe_device, describe_versions
+        from smallvit.book.report import Table
+        from smallvit.training.records import describe_commit, describe_device, describe_versions
 
         self.env.note_reread()
         facts = {"commit": describe_commit() or "outside git", "device": describe_device()}

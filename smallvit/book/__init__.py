@@ -1,0 +1,1 @@
+"""What the chapters need: figures, tables and exercises."""

@@ -1,0 +1,195 @@
+"""What the records say, beside what was published: tables and curves for the book."""
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+from smallvit.book.drawings import subplots
+from smallvit.training.callbacks import tell_time
+from smallvit.training.recipes import Recipe
+from smallvit.training.records import Record, read_results
+
+PACKAGE = Path(__file__).parents[1]
+NOT_RUN = "not run yet"
+UNFINISHED = "not finished yet"
+
+COLUMNS = (
+    "recipe",
+    "published top-1 / top-5",
+    "ours, top-1 / top-5",
+    "difference",
+    "parameters",
+    "seeds",
+    "time",
+    "device",
+)
+
+
+def results_folder() -> Path:
+    """Where the records lie: beside the package in its repository, or installed with it."""
+    in_repository = PACKAGE.parent / "results"
+    return in_repository if in_repository.is_dir() else PACKAGE / "recorded"
+
+
+def recorded(name: str) -> list[Record]:
+    """The records of a recipe, those that are not finished among them."""
+    return read_results(results_folder()).get(name, [])
+
+
+def published_curve(name: str) -> list[float]:
+    """Validation top-1 after each epoch, as the source tells it; empty where it does not."""
+    curves = json.loads((results_folder() / "published_curves.json").read_text(encoding="utf-8"))
+    return curves["val_top1"].get(name, [])
+
+
+def draw_curves(curves: Mapping[str, Sequence[float]], ylabel: str = "validation top-1, %") -> Any:
+    """Draw figures by epoch.
+
+    Args:
+        curves: fractions of 1 after each epoch, by what the legend calls them. Empty ones are left
+            out.
+        ylabel: what the figures are.
+
+    Returns:
+        A Matplotlib figure.
+    """
+    figure, axes = subplots()
+    for name, values in curves.items():
+        if len(values):
+            epochs = range(1, len(values) + 1)
+            percent = [100 * value for value in values]
+            axes.plot(epochs, percent, label=name, marker="." if len(values) < 4 else None)
+    axes.set(xlabel="epoch", ylabel=ylabel)
+    if axes.lines:
+        axes.legend(frameon=False)
+    return figure
+
+
+def reported(record: Record) -> dict[str, float]:
+    """The figures that a finished record's protocol reports: `top1`, `top5`, `loss`."""
+    if record.best is None:
+        return record.test
+    return {name: record.best[f"val_{name}"] for name in ("top1", "top5", "loss")}
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table that shows itself in a notebook.
+
+    Args:
+        columns: their headings.
+        rows: a text for each column; what stands between backticks is code.
+    """
+
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+    def select(self, *columns: str) -> "Table":
+        """The table with these columns alone, in this order."""
+        places = [self.columns.index(name) for name in columns]
+        return Table(columns, [[row[place] for place in places] for row in self.rows])
+
+    def _repr_html_(self) -> str:
+        head = "".join(f'<th scope="col">{_to_html(text)}</th>' for text in self.columns)
+        body = "".join(
+            "<tr>" + "".join(f"<td>{_to_html(text)}</td>" for text in row) + "</tr>"
+            for row in self.rows
+        )
+        return (
+            '<div style="overflow-x: auto" tabindex="0" role="region" aria-label="Table">'
+            f'<table class="table figures"><thead><tr>{head}</tr></thead>'
+            f"<tbody>{body}</tbody></table></div>"
+        )
+
+    def __repr__(self) -> str:
+        return "\n".join(" | ".join(row) for row in (self.columns, *self.rows))
+
+
+def results_table(recipes: Iterable[Recipe], records: Mapping[str, Sequence[Record]]) -> Table:
+    """Published figures beside ours, a row for each recipe.
+
+    Args:
+        recipes: what to tell of, in this order.
+        records: as `read_results` gives them. Of each recipe, those count that are finished and
+            complete; what was only begun is told as such.
+    """
+    rows = []
+    for recipe in recipes:
+        runs = records.get(recipe.name, [])
+        done = _whole(runs)
+        ours, difference, *rest = _measured(recipe, done) if done else _begun(runs)
+        named = (f"`{recipe.name}`", _published(recipe), ours, difference)
+        rows.append((*named, f"{recipe.parameters:,}", *rest))
+    return Table(COLUMNS, rows)
+
+
+def gain_table(pairs: Iterable[tuple[str, str]], records: Mapping[str, Sequence[Record]]) -> Table:
+    """How far one recipe is above another, in points of accuracy, a row for each pair.
+
+    Args:
+        pairs: names of recipes: the one to start from, and the one to compare with it.
+        records: as `read_results` gives them; means over the seeds of finished, complete runs.
+    """
+    rows = []
+    for pair in pairs:
+        before, after = ([reported(run) for run in _whole(records.get(name, []))] for name in pair)
+        gains = [UNFINISHED, UNFINISHED]
+        if before and after:
+            gains = [f"{100 * (_mean(after, x) - _mean(before, x)):+.2f}" for x in ("top1", "top5")]
+        seeds = f"{len(before)} / {len(after)}"
+        rows.append((*(f"`{name}`" for name in pair), *gains, seeds))
+    return Table(("from", "to", "top-1", "top-5", "seeds"), rows)
+
+
+def _mean(figures: Sequence[Mapping[str, float]], name: str) -> float:
+    return mean(of_one_run[name] for of_one_run in figures)
+
+
+def _whole(records: Sequence[Record]) -> list[Record]:
+    """Those that ran to the end, all of the recipe's epochs, on the data that it names."""
+    return [record for record in records if record.finished and record.complete]
+
+
+def _published(recipe: Recipe) -> str:
+    if recipe.published is None:
+        return "–"
+    figures = (recipe.published.top1, recipe.published.top5)
+    return " / ".join("–" if figure is None else f"{figure:.2f}" for figure in figures)
+
+
+def _measured(recipe: Recipe, done: Sequence[Record]) -> list[str]:
+    top1, top5 = ([100 * reported(r)[name] for r in done] for name in ("top1", "top5"))
+    difference = f"{mean(top1) - recipe.published.top1:+.2f}" if recipe.published else "–"
+    return [
+        f"{_spread(top1)} / {_spread(top5)}",
+        difference,
+        str(len(done)),
+        tell_time(mean(r.seconds for r in done)),
+        ", ".join(dict.fromkeys(f"{r.device} ({r.backend})" for r in done)),
+    ]
+
+
+def _begun(records: Sequence[Record]) -> list[str]:
+    """The cells of a recipe without a finished run; where one was begun, how far it is."""
+    if not records:
+        return [NOT_RUN, "–", "0", "–", "–"]
+    furthest = max(records, key=lambda r: len(r.history))
+    progress = f"{len(furthest.history)} of {furthest.epochs} epochs"
+    device = f"{furthest.device} ({furthest.backend})"
+    return [progress, "–", "0", tell_time(furthest.seconds), device]
+
+
+def _to_html(text: str) -> str:
+    return re.sub("`([^`]*)`", r"<code>\1</code>", escape(text))
+
+
+def _spread(values: Sequence[float]) -> str:
+    """Mean and standard deviation; one value alone."""
+    if len(values) == 1:
+        return f"{values[0]:.2f}"
+    return f"{mean(values):.2f} ± {stdev(values):.2f}"

@@ -1,0 +1,248 @@
+"""What is done to images before a model sees them, a step at a time.
+
+A step is a small frozen dataclass that is called with a batch of images `(n, height, width, 3)`
+and a NumPy generator, and returns a new batch. `random` tells whether it is augmentation, for
+training alone, or preparation, for every image that the model meets.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar, Protocol
+
+import numpy as np
+
+from smallvit.data.mixing import CutMixOrMixup
+
+CIFAR100_MEAN = (0.5071, 0.4865, 0.4409)
+CIFAR100_STD = (0.2673, 0.2564, 0.2762)
+"""Of red, green and blue over CIFAR-100's training images, with pixels in [0, 1]."""
+
+
+class Step(Protocol):
+    """What a recipe asks of a step."""
+
+    random: ClassVar[bool]
+
+    def __call__(self, images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Return the changed images; those given stay as they are."""
+
+
+@dataclass(frozen=True)
+class Normalize:
+    """Turn uint8 images into float32 ones of about zero mean and unit variance.
+
+    Args:
+        mean: of each channel, with pixels in [0, 1].
+        std: standard deviation, likewise.
+    """
+
+    mean: tuple[float, ...] = CIFAR100_MEAN
+    std: tuple[float, ...] = CIFAR100_STD
+    random: ClassVar[bool] = False
+
+    def __call__(self, images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        mean, std = np.float32(self.mean), np.float32(self.std)
+        return (images.astype("float32") / np.float32(255) - mean) / std
+
+
+UNIT_RANGE = Normalize(mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
+"""Turn uint8 images into float32 ones in [0, 1]."""
+
+
+@dataclass(frozen=True)
+class Resize:
+    """Resize float32 images to a square, bilinearly.
+
+    A pixel is a small square whose colour is that of its centre, as in `keras.layers.Resizing`.
+
+    Args:
+        size: the new height and width, not smaller than the old ones: nothing is averaged.
+    """
+
+    size: int
+    random: ClassVar[bool] = False
+
+    def __call__(self, images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        count, height, width, channels = images.shape
+        rows, columns = (_interpolation_matrix(side, self.size) for side in (height, width))
+        tall = rows @ images.reshape(count, height, width * channels)
+        return columns @ tall.reshape(count, self.size, width, channels)
+
+
+@dataclass(frozen=True)
+class RandomFlip:
+    """Mirror each image left to right with probability one half."""
+
+    random: ClassVar[bool] = True
+
+    def __call__(self, images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        flipped = rng.random(len(images)) < 0.5
+        return np.where(flipped[:, None, None, None], images[:, :, ::-1], images)
+
+
+@dataclass(frozen=True)
+class RandomCrop:
+    """Move each image by up to `padding` pixels along each axis; black comes in at the edges.
+
+    Args:
+        padding: the black border, in pixels, from which a crop of the old size is taken.
+    """
+
+    padding: int
+    random: ClassVar[bool] = True
+
+    def __call__(self, images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        count, height, width, _ = images.shape
+        border = (self.padding, self.padding)
+        padded = np.pad(images, ((0, 0), border, border, (0, 0)))
+        top, left = rng.integers(0, 2 * self.padding + 1, size=(2, count, 1))
+        rows, columns = top + np.arange(height), left + np.arange(width)
+        return padded[np.arange(count)[:, None, None], rows[:, :, None], columns[:, None, :]]
+
+
+@dataclass(frozen=True)
+class RandomRotation:
+    """Turn each float32 image about its centre, interpolating; the edges mirror what is inside.
+
+    Args:
+        factor: an angle is drawn evenly from `-factor` to `factor` full turns.
+    """
+
+    factor: float
+    random: ClassVar[bool] = True
+
+    def __call__(self, images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        angle = 2 * np.pi * rng.uniform(-self.factor, self.factor, len(images))
+        cos, sin = np.cos(angle), np.sin(angle)
+        return warp(images, np.stack([cos, sin, -sin, cos], axis=-1).reshape(-1, 2, 2))
+
+
+@dataclass(frozen=True)
+class RandomZoom:
+    """Stretch or squeeze each float32 image, each axis by a factor of its own.
+
+    Args:
+        factor: an axis shows from `1 - factor` to `1 + factor` of what it showed. Beyond the
+            edges lies the image's mirror image.
+    """
+
+    factor: float
+    random: ClassVar[bool] = True
+
+    def __call__(self, images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        shown = rng.uniform(1 - self.factor, 1 + self.factor, (len(images), 2))
+        return warp(images, shown[:, :, None] * np.eye(2))
+
+
+@dataclass(frozen=True)
+class RandomErasing:
+    """Paint over a rectangle of some of the images.
+
+    Args:
+        probability: of an image being painted on.
+        min_area: smallest share of the image that a rectangle takes.
+        max_area: largest share.
+        min_aspect: smallest height over width; the largest is its inverse.
+        fill: the paint, for each channel, in the units of the images.
+
+    A rectangle that would not fit into the image is drawn again.
+
+    Source: Zhong et al. 2020 (random erasing), algorithm 1.
+    """
+
+    probability: float = 0.25
+    min_area: float = 0.02
+    max_area: float = 0.4
+    min_aspect: float = 0.3
+    fill: tuple[float, ...] = CIFAR100_MEAN
+    random: ClassVar[bool] = True
+
+    def __call__(self, images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        erased = images.copy()
+        for index in np.flatnonzero(rng.random(len(images)) < self.probability):
+            top, left, height, width = self.draw_box(*images.shape[1:3], rng)
+            erased[index, top : top + height, left : left + width] = self.fill
+        return erased
+
+    def draw_box(self, height: int, width: int, rng: np.random.Generator) -> tuple[int, ...]:
+        """A rectangle `(top, left, height, width)` that fits into `height` by `width` pixels."""
+        while True:
+            area = height * width * rng.uniform(self.min_area, self.max_area)
+            aspect = rng.uniform(self.min_aspect, 1 / self.min_aspect)
+            tall, wide = round((area * aspect) ** 0.5), round((area / aspect) ** 0.5)
+            if tall < height and wide < width:
+                top, left = rng.integers(0, height - tall + 1), rng.integers(0, width - wide + 1)
+                return int(top), int(left), tall, wide
+
+
+def prepare(
+    images: np.ndarray,
+    labels: np.ndarray,
+    steps: tuple[Step, ...],
+    mixing: CutMixOrMixup | None,
+    key: tuple[int, ...] | None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Make a batch ready for a model.
+
+    Args:
+        images: uint8 array `(n, height, width, 3)`.
+        labels: one-hot float32 array `(n, num_classes)`.
+        steps: what to do to the images, in this order.
+        mixing: what to do to images and labels after that, or `None`.
+        key: numbers from which all that is random follows; `None` to do nothing random.
+
+    Returns:
+        `(images, labels)`, float32.
+    """
+    if key is None:
+        steps, mixing = [step for step in steps if not step.random], None
+    rng = None if key is None else np.random.default_rng(key)
+    for step in steps:
+        images = step(images, rng)
+    return mixing(images, labels, rng) if mixing else (images, labels)
+
+
+def warp(images: np.ndarray, matrices: np.ndarray) -> np.ndarray:
+    """Map images linearly about their centres, bilinearly, mirrored beyond the edges.
+
+    Args:
+        images: float32 array `(n, height, width, channels)`.
+        matrices: array `(n, 2, 2)`: what takes a place in the new image to the one in the old that
+            its colour comes from, both `(row, column)` from the centre, in pixels.
+
+    Returns:
+        A new float32 array of the shape of `images`.
+    """
+    count, height, width, channels = images.shape
+    centre = (np.array([height, width]) - 1) / 2
+    offsets = np.stack(np.mgrid[:height, :width], axis=-1).reshape(-1, 2) - centre
+    places = (offsets @ matrices.transpose(0, 2, 1) + centre).astype("float32")
+    first = np.floor(places)
+    lower_weights = (places - first).transpose(2, 0, 1)[..., None]
+    first = first.astype("int32")
+    rows, columns = (
+        [_mirror(first[..., axis] + step, side) for step in (0, 1)]
+        for axis, side in enumerate((height, width))
+    )
+    pixels = images.reshape(-1, channels)
+    starts = np.arange(count, dtype="int32")[:, None] * (height * width)
+
+    def blend_columns(row: np.ndarray) -> np.ndarray:
+        left, right = (np.take(pixels, starts + row * width + column, axis=0) for column in columns)
+        return left + lower_weights[1] * (right - left)
+
+    above, below = blend_columns(rows[0]), blend_columns(rows[1])
+    return (above + lower_weights[0] * (below - above)).reshape(images.shape)
+
+
+def _mirror(index: np.ndarray, side: int) -> np.ndarray:
+    """Bring an index back into `range(side)` by reflection: 2 1 0 | 0 1 2 | 2 1 0."""
+    index = index % (2 * side)
+    return np.minimum(index, 2 * side - 1 - index)
+
+
+def _interpolation_matrix(old: int, new: int) -> np.ndarray:
+    """The `(new, old)` weights with which old pixels enter the new ones along one axis."""
+    if new < old:
+        raise ValueError(f"Resize only enlarges; got images of {old} pixels for a size of {new}.")
+    places = np.clip((np.arange(new) + 0.5) * old / new - 0.5, 0, old - 1)
+    return np.maximum(0, 1 - np.abs(places[:, None] - np.arange(old))).astype("float32")

@@ -1,0 +1,1 @@
+"""Layers, and the functions on arrays that they are made of."""

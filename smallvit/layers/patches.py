@@ -1,0 +1,266 @@
+"""From pixels to tokens, and from fine tokens to coarse ones."""
+
+from typing import Any
+
+import keras
+from keras import layers, ops
+
+from smallvit.layers.sizes import Size, pad_to_multiple, to_pair
+from smallvit.layers.windows import window_partition
+
+
+def patchify(images: Any, patch_size: Size) -> Any:
+    """Cut images into patches and lay each patch out as one vector.
+
+    Args:
+        images: array or tensor `(batch, height, width, channels)`, any dtype.
+        patch_size: height `Ph` and width `Pw` of a patch, in pixels. They divide the image.
+
+    Returns:
+        Tensor `(batch, height / Ph, width / Pw, Ph * Pw * channels)`; within a patch the values
+        run by row, then column, then channel.
+
+    Raises:
+        ValueError: if the patch does not divide the image.
+
+    Source: Dosovitskiy et al. 2021 (ViT), section 3.1.
+    """
+    patch_height, patch_width = to_pair(patch_size, "patch_size")
+    _, height, width, channels = images.shape
+    patches = window_partition(images, (patch_height, patch_width))
+    grid = (height // patch_height, width // patch_width)
+    return ops.reshape(patches, (-1, *grid, patch_height * patch_width * channels))
+
+
+@keras.saving.register_keras_serializable(package="smallvit")
+class PatchEmbed(layers.Layer):
+    """Patches to tokens: `patchify`, then one linear map shared by all patches.
+
+    Args:
+        patch_size: height `Ph` and width `Pw` of a patch, in pixels.
+        embed_dim: channels of a token.
+        norm: whether a LayerNormalization follows the linear map.
+
+    Input `(batch, height, width, channels)`; output
+    `(batch, height / Ph, width / Pw, embed_dim)`, both in the layer's compute dtype.
+
+    Source: Dosovitskiy et al. 2021 (ViT), equation 1; Liu et al. 2021 (Swin), section 3.1.
+    """
+
+    def __init__(self, patch_size: Size, embed_dim: int, norm: bool = False, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.patch_size = to_pair(patch_size, "patch_size")
+        self.embed_dim = embed_dim
+        self.proj = layers.Dense(embed_dim, dtype=self.dtype_policy, name="proj")
+        self.norm = _layer_norm("norm", self.dtype_policy) if norm else None
+
+    def build(self, input_shape: tuple) -> None:
+        patch_height, patch_width = self.patch_size
+        self.proj.build((None, patch_height * patch_width * input_shape[-1]))
+        if self.norm is not None:
+            self.norm.build((None, self.embed_dim))
+
+    def call(self, images: Any) -> Any:
+        tokens = self.proj(patchify(images, self.patch_size))
+        return tokens if self.norm is None else self.norm(tokens)
+
+    def get_config(self) -> dict:
+        return {
+            **super().get_config(),
+            "patch_size": self.patch_size,
+            "embed_dim": self.embed_dim,
+            "norm": self.norm is not None,
+        }
+
+
+@keras.saving.register_keras_serializable(package="smallvit")
+class PositionEmbedding(layers.Layer):
+    """Add one learnt vector to each token, for the place where it stands.
+
+    Args:
+        initializer: how the vectors start.
+
+    Input and output `(batch, ..., channels)`: a grid, a sequence, any fixed shape.
+
+    Source: Dosovitskiy et al. 2021 (ViT), equation 1.
+    """
+
+    def __init__(self, initializer: Any = "uniform", **kwargs: Any):
+        super().__init__(**kwargs)
+        self.initializer = keras.initializers.get(initializer)
+
+    def build(self, input_shape: tuple) -> None:
+        self.position = self.add_weight(
+            shape=(1, *input_shape[1:]), initializer=self.initializer, name="position"
+        )
+
+    def call(self, tokens: Any) -> Any:
+        return tokens + self.position
+
+    def get_config(self) -> dict:
+        initializer = keras.initializers.serialize(self.initializer)
+        return {**super().get_config(), "initializer": initializer}
+
+
+@keras.saving.register_keras_serializable(package="smallvit")
+class ClassToken(layers.Layer):
+    """Put one learnt token before a sequence, for the head to read.
+
+    Args:
+        initializer: how the token starts.
+
+    Input `(batch, num_tokens, channels)`; output `(batch, 1 + num_tokens, channels)`.
+
+    Source: Dosovitskiy et al. 2021 (ViT), equation 1.
+    """
+
+    def __init__(self, initializer: Any = "random_normal", **kwargs: Any):
+        super().__init__(**kwargs)
+        self.initializer = keras.initializers.get(initializer)
+
+    def build(self, input_shape: tuple) -> None:
+        self.token = self.add_weight(
+            shape=(1, 1, input_shape[-1]), initializer=self.initializer, name="token"
+        )
+
+    def call(self, tokens: Any) -> Any:
+        batch, _, channels = ops.shape(tokens)
+        first = ops.broadcast_to(self.token, (batch, 1, channels))
+        return ops.concatenate([first, tokens], axis=1)
+
+    def get_config(self) -> dict:
+        initializer = keras.initializers.serialize(self.initializer)
+        return {**super().get_config(), "initializer": initializer}
+
+
+@keras.saving.register_keras_serializable(package="smallvit")
+class PatchMerging(layers.Layer):
+    """Halve a grid: each 2 x 2 neighbourhood becomes one token.
+
+    A grid of odd height or width is padded with zeros at the bottom or right.
+
+    Args:
+        dim: channels of a merged token; the source doubles the channels it gets.
+        norm: whether a LayerNormalization comes before the linear map.
+
+    Input `(batch, height, width, channels)`; output
+    `(batch, ceil(height / 2), ceil(width / 2), dim)`, both in the layer's compute dtype.
+
+    Source: Liu et al. 2021 (Swin), section 3.1; the order of the four neighbours is that of
+    microsoft/Swin-Transformer, `PatchMerging`.
+    """
+
+    def __init__(self, dim: int, norm: bool = True, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.dim = dim
+        self.norm = _layer_norm("norm", self.dtype_policy) if norm else None
+        self.reduction = layers.Dense(
+            dim, use_bias=False, dtype=self.dtype_policy, name="reduction"
+        )
+
+    def build(self, input_shape: tuple) -> None:
+        merged_shape = (None, 4 * input_shape[-1])
+        if self.norm is not None:
+            self.norm.build(merged_shape)
+        self.reduction.build(merged_shape)
+
+    def call(self, x: Any) -> Any:
+        x = pad_grid(x, pad_to_multiple(x.shape[1:3], 2))
+        _, height, width, channels = x.shape
+        x = ops.reshape(x, (-1, height // 2, 2, width // 2, 2, channels))
+        x = ops.transpose(x, (0, 1, 3, 4, 2, 5))  # the source goes down before it goes right
+        x = ops.reshape(x, (-1, height // 2, width // 2, 4 * channels))
+        return self.reduction(x if self.norm is None else self.norm(x))
+
+    def get_config(self) -> dict:
+        return {**super().get_config(), "dim": self.dim, "norm": self.norm is not None}
+
+
+def shift_diagonally(images: Any, shift: int) -> Any:
+    """Lay an image and its four diagonal shifts on top of one another.
+
+    What is shifted in from outside the image is zero.
+
+    Args:
+        images: array or tensor `(batch, height, width, channels)`, any dtype.
+        shift: how far, in pixels along each axis.
+
+    Returns:
+        Tensor `(batch, height, width, 5 * channels)`: the image itself, then the image as seen by
+        a reader who looks `shift` pixels to the left and up, right and up, left and down, right
+        and down.
+
+    Raises:
+        ValueError: if `shift` is negative.
+
+    Source: Lee, Lee and Song 2021 (arXiv 2112.13492), section 3.1 and equation 4.
+    """
+    if shift < 0:
+        raise ValueError(f"shift must not be negative; got {shift}.")
+    _, height, width, _ = images.shape
+    padded = ops.pad(images, ((0, 0), (shift, shift), (shift, shift), (0, 0)))
+    corners = [(row, column) for row in (0, 2 * shift) for column in (0, 2 * shift)]
+    shifted = [padded[:, i : i + height, j : j + width] for i, j in corners]
+    return ops.concatenate([images, *shifted], axis=-1)
+
+
+@keras.saving.register_keras_serializable(package="smallvit")
+class ShiftedPatchTokenization(layers.Layer):
+    """Patches to tokens that also see half a patch beyond their borders (SPT).
+
+    Shift diagonally by half a patch, cut into patches, normalise, and map linearly. With a patch
+    of 2 it stands in for Swin's patch merging just as well. An image that the patch does not
+    divide is padded with zeros at the bottom or right.
+
+    Args:
+        patch_size: side `P` of a patch, in pixels or tokens.
+        dim: channels of a token.
+        epsilon: the LayerNormalization's.
+
+    Input `(batch, height, width, channels)`; output
+    `(batch, ceil(height / P), ceil(width / P), dim)`, both in the layer's compute dtype.
+
+    Source: Lee, Lee and Song 2021 (arXiv 2112.13492), section 3.1 and equations 4 to 6.
+    """
+
+    def __init__(self, patch_size: int, dim: int, epsilon: float = 1e-5, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.patch_size = patch_size
+        self.dim = dim
+        self.epsilon = epsilon
+        self.norm = layers.LayerNormalization(epsilon=epsilon, dtype=self.dtype_policy, name="norm")
+        self.proj = layers.Dense(dim, dtype=self.dtype_policy, name="proj")
+
+    def build(self, input_shape: tuple) -> None:
+        patch_shape = (None, 5 * self.patch_size**2 * input_shape[-1])
+        self.norm.build(patch_shape)
+        self.proj.build(patch_shape)
+
+    def call(self, images: Any) -> Any:
+        images = pad_grid(images, pad_to_multiple(images.shape[1:3], self.patch_size))
+        images = shift_diagonally(images, self.patch_size // 2)
+        return self.proj(self.norm(patchify(images, self.patch_size)))
+
+    def get_config(self) -> dict:
+        return {
+            **super().get_config(),
+            "patch_size": self.patch_size,
+            "dim": self.dim,
+            "epsilon": self.epsilon,
+        }
+
+
+def pad_grid(x: Any, resolution: tuple[int, int]) -> Any:
+    """Pad `(batch, height, width, channels)` with zeros, bottom and right, to `resolution`."""
+    bottom, right = resolution[0] - x.shape[1], resolution[1] - x.shape[2]
+    return ops.pad(x, ((0, 0), (0, bottom), (0, right), (0, 0))) if bottom or right else x
+
+
+def crop_grid(x: Any, resolution: tuple[int, int]) -> Any:
+    """Cut `(batch, height, width, channels)` to `resolution`: the inverse of `pad_grid`."""
+    height, width = resolution  # TensorFlow copies even where nothing is cut off
+    return x if tuple(x.shape[1:3]) == resolution else x[:, :height, :width]
+
+
+def _layer_norm(name: str, dtype: Any) -> layers.LayerNormalization:
+    return layers.LayerNormalization(epsilon=1e-5, dtype=dtype, name=name)

@@ -1,0 +1,1 @@
+"""Whole models, how they start, what is inside them and what they cost."""

@@ -1,0 +1,267 @@
+"""Recipes: everything a training run is made of, each under a name, beside what was published."""
+
+import dataclasses
+from dataclasses import dataclass, replace
+
+from smallvit.data.autoaugment import AutoAugment
+from smallvit.data.mixing import CutMixOrMixup
+from smallvit.data.transforms import (
+    UNIT_RANGE,
+    Normalize,
+    RandomCrop,
+    RandomErasing,
+    RandomFlip,
+    RandomRotation,
+    RandomZoom,
+    Resize,
+    Step,
+)
+from smallvit.models import swin, vit
+from smallvit.models.swin import SwinConfig
+from smallvit.models.vit import VitConfig
+
+LAST_EPOCH = "last epoch"
+BEST_EPOCH = "best epoch on the test set"
+
+
+@dataclass(frozen=True)
+class Published:
+    """What others report for a recipe, in percent of the 10,000 test images of CIFAR-100.
+
+    Args:
+        source: where.
+        top1: images whose class comes first.
+        top5: images whose class is among the first five; `None` where it is not told.
+        loss: mean cross-entropy; `None` where it is not told.
+    """
+
+    source: str
+    top1: float
+    top5: float | None = None
+    loss: float | None = None
+
+
+@dataclass(frozen=True)
+class Cosine:
+    """A learning rate that rises in a straight line and then falls along half a cosine, by steps.
+
+    Args:
+        warmup: share of all steps that it rises for.
+        floor: learning rate at either end.
+    """
+
+    warmup: float = 0.1
+    floor: float = 1e-6
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A training run, whole: the model, the data's treatment, the optimizer, the published result.
+
+    Args:
+        name: what the command line and the records call it.
+        summary: one line on what it is.
+        model: the network's configuration.
+        parameters: the network's trainable parameters.
+        steps: what is done to the images, in this order; only the steps that are not random are
+            done to images that the model is tested with.
+        epochs: an epoch is `passes` over the training images.
+        batch_size: images a step.
+        learning_rate: AdamW's, or its highest where there is a schedule.
+        weight_decay: AdamW's, in Keras 3 units: a step takes `learning_rate * weight_decay * w`
+            off every weight `w`.
+        label_smoothing: share of each label spread evenly over all classes.
+        validation_fraction: share of the training images, the last ones, that is held out.
+        shuffle: whether each epoch visits the images in an order of its own.
+        published: the figures to reproduce; `None` where there are none.
+        schedule: the learning rate's course; `None` for a constant one.
+        mixing: what is done to a batch whole, images and labels; `None` for nothing.
+        passes: passes over the training images that are called an epoch, each in an order of its
+            own. With more than one, the last, smaller batch is left out.
+        protocol: which figures are reported: `LAST_EPOCH`, with validation on the images held out,
+            or `BEST_EPOCH`, with validation on the test images.
+    """
+
+    name: str
+    summary: str
+    model: SwinConfig | VitConfig
+    parameters: int
+    steps: tuple[Step, ...]
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    weight_decay: float
+    label_smoothing: float
+    validation_fraction: float
+    shuffle: bool
+    published: Published | None = None
+    schedule: Cosine | None = None
+    mixing: CutMixOrMixup | None = None
+    passes: int = 1
+    protocol: str = LAST_EPOCH
+
+    def to_dict(self) -> dict:
+        """The recipe as plain dicts, lists, strings and numbers, as a record keeps it."""
+        steps = [{"step": type(step).__name__, **dataclasses.asdict(step)} for step in self.steps]
+        return {**dataclasses.asdict(self), "steps": steps}
+
+
+SWIN_KERAS = Recipe(
+    name="swin-keras",
+    summary="Swin as the Keras code example trains it: one stage, window 2",
+    model=swin.SWIN_KERAS,
+    parameters=162_996,
+    steps=(RandomFlip(), UNIT_RANGE),  # the example's `random_crop` to the full size does nothing
+    epochs=40,
+    batch_size=128,
+    learning_rate=1e-3,
+    weight_decay=1e-4,
+    label_smoothing=0.1,
+    validation_fraction=0.1,
+    shuffle=False,  # the example never shuffles
+    published=Published(
+        source="Keras code example 'Image classification with Swin Transformers'",
+        top1=44.80,
+        top5=75.23,
+        loss=2.70,
+    ),
+)
+
+SWIN_FIXED = replace(
+    SWIN_KERAS,
+    name="swin-fixed",
+    summary="the same with its faults mended, in as many epochs",
+    model=swin.SWIN_FIXED,
+    steps=(RandomFlip(), RandomCrop(padding=4), Normalize()),
+    weight_decay=0.05,
+    shuffle=True,
+    published=None,
+    schedule=Cosine(warmup=0.05),
+)
+
+_VIT_EXAMPLE = "Keras code example 'Train a Vision Transformer on small datasets'"
+
+VIT_KERAS = Recipe(
+    name="vit-keras",
+    summary="ViT as the Keras code example trains it, at 72 pixels",
+    model=vit.VIT_KERAS,
+    parameters=21_759_012,
+    steps=(Normalize(), Resize(72), RandomFlip(), RandomRotation(0.02), RandomZoom(0.2)),
+    epochs=50,
+    batch_size=256,
+    learning_rate=1e-3,  # constant: the example builds a schedule and does not use it
+    # The figures were made with an AdamW that takes 1e-4 * w off a weight at each step.
+    weight_decay=1e-4 / 1e-3,
+    label_smoothing=0.0,
+    validation_fraction=0.1,
+    shuffle=True,
+    published=Published(source=_VIT_EXAMPLE, top1=53.10, top5=80.53, loss=1.8172),
+)
+
+SL_VIT_KERAS = replace(
+    VIT_KERAS,
+    name="sl-vit-keras",
+    summary="the same with shifted patch tokenization and locality self-attention",
+    model=vit.SL_VIT_KERAS,
+    parameters=21_787_748,
+    published=Published(source=_VIT_EXAMPLE, top1=56.11, top5=82.27, loss=1.6760),
+)
+
+SL_VIT_FIXED = replace(
+    SL_VIT_KERAS,
+    name="sl-vit-fixed",
+    summary="SL-ViT with the example's faults mended, in as many epochs and parameters",
+    published=None,
+    schedule=Cosine(),
+)
+
+
+def _as_keras_3_reads_it(recipe: Recipe) -> Recipe:
+    """The recipe with the example's weight decay as Keras 3 would take it."""
+    return replace(
+        recipe,
+        name=f"{recipe.name}-decay-1e-4",
+        summary=f"{recipe.name} with the example's weight decay as Keras 3 reads it",
+        weight_decay=1e-4,
+    )
+
+
+def _paper(
+    name: str, model: SwinConfig | VitConfig, parameters: int, top1: float | None = None
+) -> Recipe:
+    """The recipe of Lee, Lee and Song 2021 (arXiv 2112.13492), as their official code runs it."""
+    source = "Lee, Lee and Song 2021, and its official repository's README"
+    return Recipe(
+        name=name,
+        summary=f"{name.removesuffix('-paper')} of the SPT and LSA paper",
+        model=model,
+        parameters=parameters,
+        steps=(
+            RandomFlip(),
+            RandomCrop(padding=4),
+            AutoAugment(),
+            Normalize(),
+            RandomErasing(),
+        ),
+        epochs=100,
+        batch_size=128,
+        learning_rate=1e-3,
+        weight_decay=0.05,
+        label_smoothing=0.1,
+        validation_fraction=0.0,
+        shuffle=True,
+        published=None if top1 is None else Published(source=source, top1=top1),
+        schedule=Cosine(),
+        mixing=CutMixOrMixup(),
+        passes=3,
+        protocol=BEST_EPOCH,
+    )
+
+
+PAPER = [
+    _paper("vit-paper", vit.VIT_PAPER, 2_709_796, top1=73.81),
+    _paper("sl-vit-paper", vit.SL_VIT_PAPER, 2_747_248, top1=76.92),
+    _paper("swin-paper", swin.SWIN_PAPER, 7_107_838, top1=76.87),
+    _paper("sl-swin-paper", swin.SL_SWIN_PAPER, 8_596_816, top1=79.99),
+    _paper("s-vit-paper", vit.S_VIT_PAPER, 2_747_140),
+    _paper("l-vit-paper", vit.L_VIT_PAPER, 2_709_904),
+    _paper("s-swin-paper", swin.S_SWIN_PAPER, 8_596_726),
+    _paper("l-swin-paper", swin.L_SWIN_PAPER, 7_107_928),
+]
+
+
+def _at_three_times_the_rate(recipe: Recipe) -> Recipe:
+    """The recipe at the learning rate that others needed to reach the paper's figures."""
+    return replace(
+        recipe,
+        name=f"{recipe.name}-3e-3",
+        summary=f"{recipe.name} at learning rate 3e-3",
+        learning_rate=3e-3,
+    )
+
+
+RECIPES = {
+    recipe.name: recipe
+    for recipe in [
+        SWIN_KERAS,
+        SWIN_FIXED,
+        VIT_KERAS,
+        SL_VIT_KERAS,
+        _as_keras_3_reads_it(VIT_KERAS),
+        _as_keras_3_reads_it(SL_VIT_KERAS),
+        SL_VIT_FIXED,
+        *PAPER,
+        *map(_at_three_times_the_rate, PAPER),
+    ]
+}
+
+
+def get_recipe(name: str) -> Recipe:
+    """The recipe of that name.
+
+    Raises:
+        ValueError: if there is none; the message lists those there are.
+    """
+    if name not in RECIPES:
+        raise ValueError(f"There is no recipe {name!r}; choose one of: {', '.join(RECIPES)}.")
+    return RECIPES[name]

@@ -1,0 +1,76 @@
+import base64
+import io
+import re
+from xml.etree import ElementTree
+
+import numpy as np
+from PIL import Image
+
+from smallvit.book import gallery
+
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+def image_of(side, colour=(200, 40, 90)):
+    return np.full((side, side, 3), colour, "uint8")
+
+
+def places(svg):
+    """Where each group begins, and how much it is enlarged."""
+    transforms = [group.get("transform") for group in svg.findall(f"{SVG}g")]
+    return [tuple(map(float, re.findall(r"[\d.]+", transform))) for transform in transforms]
+
+
+def test_images_stand_in_rows_above_their_labels():
+    svg = gallery.draw_images([image_of(8)] * 3, ["a", "b", "c & d"], columns=2, scale=4)
+    svg = ElementTree.fromstring(svg)
+    (x0, y0, scale), (x1, y1, _), (x2, y2, _) = places(svg)
+    assert (x0, y0, scale) == (0, 0, 4)
+    assert (x2, y1) == (0, 0)
+    assert x1 > 32 and y2 > 32
+    texts = svg.findall(f"{SVG}text")
+    assert [text.text for text in texts] == ["a", "b", "c & d"]
+    assert float(texts[0].get("x")) == 16
+    assert 32 < float(texts[0].get("y")) < y2
+    width, height = map(float, svg.get("viewBox").split()[2:])
+    assert width == x1 + 32 + 4
+    assert float(texts[2].get("y")) < height
+
+
+def test_the_pixels_are_the_image_and_stay_sharp():
+    svg = ElementTree.fromstring(gallery.draw_images([image_of(16)], ["an image"]))
+    image = svg.find(f"{SVG}g/{SVG}image")
+    assert "pixelated" in image.get("style")
+    assert (image.get("width"), image.get("height")) == ("16", "16")
+    stored = Image.open(io.BytesIO(base64.b64decode(image.get("href").split(",")[1])))
+    difference = np.abs(np.asarray(stored).astype(int) - image_of(16))
+    assert difference.max() < 8  # it is stored with some loss
+
+
+def test_a_smaller_image_stands_above_the_middle_of_its_label():
+    svg = ElementTree.fromstring(gallery.draw_images([image_of(8), image_of(4)], "ab", scale=2))
+    (_, _, _), (x, y, _) = places(svg)
+    assert y == 8
+    assert x + 4 == float(svg.findall(f"{SVG}text")[1].get("x"))
+
+
+def test_a_box_is_outlined_in_the_pixels_of_its_image():
+    images, boxes = [image_of(8)] * 2, [(1, 2, 3, 4), None]
+    svg = ElementTree.fromstring(gallery.draw_images(images, "ab", boxes=boxes))
+    first, second = svg.findall(f"{SVG}g")
+    box = first.find(f"{SVG}rect")
+    assert [box.get(name) for name in ("y", "x", "height", "width")] == ["1", "2", "3", "4"]
+    assert second.find(f"{SVG}rect") is None
+
+
+def test_a_mixture_shows_three_images_and_a_bar_as_long_as_they_are_wide():
+    svg = gallery.draw_mixture([image_of(8)] * 3, ["moon", "star"], share=0.25, scale=4)
+    svg = ElementTree.fromstring(svg)
+    assert len(svg.findall(f"{SVG}g/{SVG}image")) == 3
+    first, second = svg.findall(f"{SVG}rect")
+    width = float(svg.get("viewBox").split()[2]) - 4
+    assert float(first.get("x")) == 0
+    assert float(first.get("width")) == float(second.get("x")) == 0.25 * width
+    assert float(first.get("width")) + float(second.get("width")) == width
+    assert first.get("fill") != second.get("fill")
+    assert [text.text for text in svg.findall(f"{SVG}text")] == ["moon 0.250", "star 0.750"]

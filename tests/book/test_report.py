@@ -1,0 +1,129 @@
+import dataclasses
+
+import pytest
+from matplotlib import pyplot
+from samples import RECORD
+
+from smallvit.book import report
+from smallvit.book.report import (
+    Table,
+    draw_curves,
+    gain_table,
+    published_curve,
+    recorded,
+    reported,
+    results_table,
+)
+from smallvit.training.recipes import BEST_EPOCH, RECIPES, get_recipe
+
+RUN = dataclasses.replace(
+    RECORD,
+    dataset="cifar100",
+    epochs=2,
+    complete=True,
+    history=[{"epoch": 1, "val_top1": 0.1}, {"epoch": 2, "val_top1": 0.2}],
+    test={"loss": 2.5, "top1": 0.45, "top5": 0.751},
+    seconds=5400.0,
+)
+
+
+def row_of(table, name):
+    (row,) = [row for row in table.rows if row[0] == f"`{name}`"]
+    return list(row)
+
+
+def test_one_run_is_told_with_its_difference():
+    table = results_table([get_recipe("swin-keras")], {"swin-keras": [RUN]})
+    assert row_of(table, "swin-keras") == [
+        "`swin-keras`",
+        "44.80 / 75.23",
+        "45.00 / 75.10",
+        "+0.20",
+        "162,996",
+        "1",
+        "1 h 30 min",
+        "a processor (tensorflow)",
+    ]
+
+
+def test_several_seeds_give_mean_and_standard_deviation():
+    other = dataclasses.replace(RUN, seed=1, test={"loss": 2.5, "top1": 0.47, "top5": 0.751})
+    row = row_of(
+        results_table([get_recipe("swin-keras")], {"swin-keras": [RUN, other]}), "swin-keras"
+    )
+    assert row[2] == "46.00 ± 1.41 / 75.10 ± 0.00"
+    assert row[3] == "+1.20"
+    assert row[5] == "2"
+
+
+def test_a_gain_is_a_difference_of_means_where_both_were_run():
+    better = [
+        dataclasses.replace(RUN, seed=seed, test={"loss": 2.4, "top1": top1, "top5": 0.761})
+        for seed, top1 in [(0, 0.46), (1, 0.48)]
+    ]
+    short = dataclasses.replace(RUN, complete=False)
+    records = {"swin-keras": [RUN, short], "swin-fixed": better, "vit-keras": [short]}
+    table = gain_table([("swin-keras", "swin-fixed"), ("swin-keras", "vit-keras")], records)
+    assert table.rows == [
+        ("`swin-keras`", "`swin-fixed`", "+2.00", "+1.00", "1 / 2"),
+        ("`swin-keras`", "`vit-keras`", report.UNFINISHED, report.UNFINISHED, "1 / 0"),
+    ]
+
+
+def test_what_was_not_run_or_only_begun_is_told_as_such():
+    begun = dataclasses.replace(RUN, epochs=50, complete=False, test=None)
+    recipes = [get_recipe("vit-keras"), get_recipe("swin-fixed")]
+    table = results_table(recipes, {"vit-keras": [begun]})
+    assert row_of(table, "vit-keras")[2] == "2 of 50 epochs"
+    assert row_of(table, "swin-fixed")[1:4] == ["–", report.NOT_RUN, "–"]
+
+
+def test_a_run_on_other_data_or_of_fewer_epochs_is_no_reproduction():
+    short = dataclasses.replace(RUN, complete=False)
+    table = results_table([get_recipe("swin-keras")], {"swin-keras": [short]})
+    assert "45.00" not in repr(table)
+
+
+def test_the_papers_protocol_reports_the_best_epoch():
+    history = [
+        {"epoch": n, "val_top1": x, "val_top5": 0.9, "val_loss": 1.0}
+        for n, x in [(1, 0.7), (2, 0.6)]
+    ]
+    paper = dataclasses.replace(RUN, config={"protocol": BEST_EPOCH}, history=history)
+    assert reported(paper) == {"top1": 0.7, "top5": 0.9, "loss": 1.0}
+    assert reported(RUN) == RUN.test
+
+
+def test_published_curves_are_as_long_as_the_recipes_and_end_near_their_figures():
+    for name in ("swin-keras", "vit-keras", "sl-vit-keras"):
+        recipe, curve = get_recipe(name), published_curve(name)
+        assert len(curve) == recipe.epochs
+        assert 100 * curve[-1] == pytest.approx(recipe.published.top1, abs=2.5)
+    assert published_curve("vit-paper") == []
+
+
+def test_curves_are_drawn_in_percent_and_empty_ones_left_out():
+    figure = draw_curves({"ours": [0.1, 0.2], "published": []})
+    (line,) = figure.axes[0].lines
+    assert line.get_label() == "ours"
+    assert line.get_xydata().tolist() == [[1, 10], [2, 20]]
+    pyplot.close(figure)
+
+
+def test_every_record_in_the_repository_reads_and_belongs_to_a_recipe():
+    for path in report.results_folder().glob("*/seed-*.json"):
+        assert path.parent.name in RECIPES
+        (record,) = [r for r in recorded(path.parent.name) if path.stem == f"seed-{r.seed}"]
+        assert record.recipe == path.parent.name
+        assert record.dataset == "cifar100"
+
+
+def test_a_table_is_html_with_code_and_without_what_could_be_markup():
+    html = Table(("name", "size"), [("`swin`", "1 < 2")])._repr_html_()
+    assert "<td><code>swin</code></td><td>1 &lt; 2</td>" in html
+    assert html.count('<th scope="col">') == 2
+
+
+def test_columns_of_a_table_can_be_selected():
+    table = Table(("name", "size", "sum"), [("a", "b", "c")]).select("sum", "name")
+    assert (table.columns, table.rows) == (("sum", "name"), [["c", "a"]])

@@ -1,0 +1,495 @@
+"""Tests of `smallvit.data.cifar100` on tiny copies of CIFAR-100 in each form that it reads."""
+
+import gzip
+import io
+import os
+import pickle
+import struct
+import subprocess
+import sys
+import tarfile
+
+import keras
+import numpy as np
+import pytest
+
+from smallvit.data.cifar100 import DataError, fingerprint, load_cifar100
+
+TRAIN, TEST = 12, 5
+
+
+def make_rows(count):
+    """Rows as published (reds, then greens, then blues) of random pixels, and labels."""
+    rows = np.random.default_rng(count).integers(0, 256, (count, 3072), dtype=np.uint8)
+    return rows, [int(label) for label in np.linspace(0, 99, count)]
+
+
+def to_images(rows):
+    """The slow and obvious way from published rows to channels-last images."""
+    images = np.empty((len(rows), 32, 32, 3), np.uint8)
+    for row in range(32):
+        for column in range(32):
+            for channel in range(3):
+                images[:, row, column, channel] = rows[:, 1024 * channel + 32 * row + column]
+    return images
+
+
+def to_pickle(rows, labels, protocol=4):
+    return pickle.dumps({b"data": rows, b"fine_labels": labels}, protocol)
+
+
+def write_folder(path, train=None, test=None):
+    folder = path / "cifar-100-python"
+    folder.mkdir()
+    (folder / "train").write_bytes(to_pickle(*make_rows(TRAIN)) if train is None else train)
+    (folder / "test").write_bytes(to_pickle(*make_rows(TEST)) if test is None else test)
+    return folder
+
+
+def write_archive(path, members=None):
+    """Write `{name: content}` as a tar archive; a `str` for content makes a symbolic link."""
+    members = members or {
+        "cifar-100-python/meta": b"not read",
+        "cifar-100-python/train": to_pickle(*make_rows(TRAIN)),
+        "cifar-100-python/test": to_pickle(*make_rows(TEST)),
+    }
+    file = path / "cifar-100-python.tar.gz"
+    with tarfile.open(file, "w:gz") as archive:
+        for name, content in members.items():
+            member = tarfile.TarInfo(name)
+            if isinstance(content, str):
+                member.type, member.linkname = tarfile.SYMTYPE, content
+                archive.addfile(member)
+            else:
+                member.size = len(content)
+                archive.addfile(member, io.BytesIO(content))
+    return file
+
+
+def npz_arrays():
+    arrays = {}
+    for split, count in (("train", TRAIN), ("test", TEST)):
+        rows, labels = make_rows(count)
+        arrays |= {f"x_{split}": to_images(rows), f"y_{split}": np.array(labels)}
+    return arrays
+
+
+def write_npz(path, **changes):
+    np.savez(path / "cifar100.npz", **(npz_arrays() | changes))
+    return path / "cifar100.npz"
+
+
+def assert_tiny(loaded):
+    """The arrays are those of `make_rows`, pixel by pixel."""
+    for (images, labels), count in zip(loaded, (TRAIN, TEST), strict=True):
+        rows, expected = make_rows(count)
+        assert images.dtype == np.uint8 and labels.dtype == np.int64
+        np.testing.assert_array_equal(images, to_images(rows))
+        np.testing.assert_array_equal(labels, expected)
+
+
+def error_of(data_dir):
+    """The message that loading fails with, which must be one line and one sentence."""
+    with pytest.raises(DataError) as caught:
+        load_cifar100(data_dir)
+    message = str(caught.value)
+    assert "\n" not in message and message.endswith(".") and ". " not in message
+    return message
+
+
+@pytest.fixture(autouse=True)
+def no_other_source(monkeypatch):
+    """No variable of the machine, and no network: Keras fails as it does offline."""
+
+    def offline():
+        raise Exception("URL fetch failure on https://...: None -- [Errno -2] unknown host")
+
+    monkeypatch.delenv("SMALLVIT_DATA", raising=False)
+    monkeypatch.setattr(keras.datasets.cifar100, "load_data", offline)
+
+
+# What can be read
+
+
+@pytest.mark.parametrize("write", [write_folder, write_archive, write_npz])
+def test_every_form_loads_from_its_folder_and_from_its_own_path(tmp_path, write):
+    own_path = write(tmp_path)
+    assert_tiny(load_cifar100(tmp_path))
+    assert_tiny(load_cifar100(str(own_path)))
+
+
+@pytest.mark.parametrize("protocol", range(5))
+def test_pickles_of_every_protocol_that_python_writes_by_default(tmp_path, protocol):
+    write_folder(tmp_path, train=to_pickle(*make_rows(TRAIN), protocol=protocol))
+    assert_tiny(load_cifar100(tmp_path))
+
+
+def test_keys_may_be_text_and_arrays_of_another_memory_order(tmp_path):
+    rows, labels = make_rows(TRAIN)
+    batch = {"data": np.asfortranarray(rows), "fine_labels": np.array(labels, ">i4")}
+    write_folder(tmp_path, train=pickle.dumps(batch))
+    assert_tiny(load_cifar100(tmp_path))
+
+
+def test_batch_as_python_2_pickled_it(tmp_path):
+    # Python 3 cannot write the opcodes of Python 2's strings, so this spells them out.
+    def string(content):
+        return b"T" + struct.pack("<i", len(content)) + content
+
+    rows, labels = make_rows(TRAIN)
+    dtype = (
+        b"cnumpy\ndtype\n("
+        + string(b"u1")
+        + b"K\0K\1tR(K\3"
+        + string(b"|")
+        + b"NNN"
+        + (b"J\xff\xff\xff\xff" * 2 + b"K\0tb")
+    )
+    array = (
+        b"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\nK\0\x85"
+        + string(b"b")
+        + (b"tR(K\1" + b"K" + bytes([TRAIN]) + b"M\0\x0c\x86" + dtype + b"\x89")
+        + string(rows.tobytes())
+        + b"tb"
+    )
+    content = (
+        b"\x80\2}("
+        + string(b"data")
+        + array
+        + string(b"fine_labels")
+        + b"]("
+        + (b"".join(b"K" + bytes([label]) for label in labels) + b"eu.")
+    )
+    write_folder(tmp_path, train=content)
+    assert_tiny(load_cifar100(tmp_path))
+
+
+def test_labels_in_a_column_come_out_flat(tmp_path):
+    write_npz(tmp_path, y_train=npz_arrays()["y_train"][:, np.newaxis])
+    assert_tiny(load_cifar100(tmp_path))
+
+
+def test_loaded_arrays_are_contiguous_and_writable(tmp_path):
+    write_folder(tmp_path)
+    for array in sum(load_cifar100(tmp_path), ()):
+        assert array.flags.c_contiguous and array.flags.writeable
+
+
+# Where it is looked for
+
+
+def test_argument_comes_before_variable_and_variable_before_keras(tmp_path, monkeypatch):
+    sources = {}
+    for label, source in enumerate(("argument", "variable", "keras")):
+        (tmp_path / source).mkdir()
+        write_npz(tmp_path / source, y_test=np.full((TEST, 1), label))
+        with np.load(tmp_path / source / "cifar100.npz") as file:
+            sources[source] = dict(file)
+    keras_arrays = sources["keras"]
+    monkeypatch.setattr(
+        keras.datasets.cifar100,
+        "load_data",
+        lambda: tuple((keras_arrays[f"x_{s}"], keras_arrays[f"y_{s}"]) for s in ("train", "test")),
+    )
+
+    def loaded_from(data_dir=None):
+        labels = load_cifar100(data_dir)[1][1]
+        assert labels.shape == (TEST,) and labels.dtype == np.int64
+        return ("argument", "variable", "keras")[labels[0]]
+
+    assert loaded_from() == "keras"
+    monkeypatch.setenv("SMALLVIT_DATA", str(tmp_path / "variable"))
+    assert loaded_from() == "variable"
+    assert loaded_from(tmp_path / "argument") == "argument"
+    monkeypatch.setenv("SMALLVIT_DATA", "")
+    assert loaded_from() == "keras"
+
+
+def test_a_wrong_path_is_an_error_even_where_another_source_would_do(tmp_path, monkeypatch):
+    write_npz(tmp_path)
+    monkeypatch.setenv("SMALLVIT_DATA", str(tmp_path))
+    assert "does not exist" in error_of(tmp_path / "elsewhere")
+
+
+def test_home_folder_is_understood(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    write_npz(tmp_path)
+    assert_tiny(load_cifar100("~/cifar100.npz"))
+
+
+def test_offline_error_names_both_ways_out():
+    message = error_of(None)
+    for word in ("offline", "data_dir", "SMALLVIT_DATA", "cifar-100-python.tar.gz", "shapes100"):
+        assert word in message
+
+
+def test_offline_error_keeps_its_cause():
+    with pytest.raises(DataError) as caught:
+        load_cifar100()
+    assert "URL fetch failure" in str(caught.value.__cause__)
+
+
+def test_import_starts_no_backend():
+    check = (
+        "import sys, smallvit.data.cifar100; assert not {'keras', 'tensorflow'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", check], check=True)
+
+
+# What cannot be read
+
+
+def test_missing_folder(tmp_path):
+    message = error_of(tmp_path / "nowhere")
+    assert "nowhere does not exist" in message and "SMALLVIT_DATA" in message
+
+
+@pytest.mark.parametrize("present", [[], ["train"], ["test"]])
+def test_folder_without_a_whole_copy(tmp_path, present):
+    (tmp_path / "cifar-100-python").mkdir()
+    for split in present:
+        (tmp_path / "cifar-100-python" / split).write_bytes(to_pickle(*make_rows(TEST)))
+    message = error_of(tmp_path)
+    assert f"{tmp_path} holds no whole CIFAR-100" in message
+    for form in ("train and test", "cifar-100-python.tar.gz", "cifar100.npz", "data_dir"):
+        assert form in message
+
+
+def test_file_of_another_kind(tmp_path):
+    (tmp_path / "cifar.zip").write_bytes(b"")
+    message = error_of(tmp_path / "cifar.zip")
+    assert "cifar.zip is neither" in message and "point data_dir" in message
+
+
+@pytest.mark.parametrize("write", [write_archive, write_npz])
+@pytest.mark.parametrize("share", [0, 0.01, 0.5, 0.999])
+def test_file_cut_short(tmp_path, write, share):
+    file = write(tmp_path)
+    content = file.read_bytes()
+    file.write_bytes(content[: int(share * len(content))])
+    message = error_of(tmp_path)
+    assert f"{file} is cut short" in message and ("fresh copy" in message or "save it" in message)
+
+
+@pytest.mark.parametrize("share", [0, 0.01, 0.5, 0.999])
+def test_pickle_cut_short(tmp_path, share):
+    content = to_pickle(*make_rows(TRAIN))
+    folder = write_folder(tmp_path, train=content[: int(share * len(content))])
+    message = error_of(tmp_path)
+    assert f"{folder / 'train'} is cut short" in message and "fresh copy" in message
+
+
+def test_archive_damaged_inside(tmp_path):
+    file = write_archive(tmp_path)
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    file.write_bytes(content)
+    assert "cut short or no gzipped tar" in error_of(tmp_path)
+
+
+def test_archive_without_one_batch(tmp_path):
+    # The tar inside is cut between two members, which tarfile takes for its end.
+    file = write_archive(tmp_path)
+    with tarfile.open(file) as archive:
+        start_of_test = archive.getmember("cifar-100-python/test").offset
+    file.write_bytes(gzip.compress(gzip.decompress(file.read_bytes())[:start_of_test]))
+    message = error_of(tmp_path)
+    assert f"{file} lacks 'cifar-100-python/test'" in message and "fresh copy" in message
+
+
+def test_npz_damaged_inside(tmp_path):
+    file = write_npz(tmp_path)
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    file.write_bytes(content)
+    assert f"{file} is damaged inside; save it again" in error_of(tmp_path)
+
+
+@pytest.mark.parametrize("key", ["x_train", "y_train", "x_test", "y_test"])
+def test_npz_without_a_key(tmp_path, key):
+    arrays = npz_arrays()
+    del arrays[key]
+    np.savez(tmp_path / "cifar100.npz", **arrays)
+    assert f"cifar100.npz lacks '{key}'" in error_of(tmp_path)
+
+
+def test_npz_of_objects(tmp_path):
+    write_npz(tmp_path, y_train=np.array([Bait(os.mkdir, str(tmp_path / "taken"))], object))
+    assert "other than plain arrays" in error_of(tmp_path)
+    assert not (tmp_path / "taken").exists()
+
+
+@pytest.mark.parametrize("key", ["data", "fine_labels"])
+def test_pickle_without_a_key(tmp_path, key):
+    rows, labels = make_rows(TEST)
+    batch = {"data": rows, "fine_labels": labels}
+    del batch[key]
+    write_folder(tmp_path, test=pickle.dumps(batch))
+    message = error_of(tmp_path)
+    assert f"test lacks '{key}'" in message and "fresh copy" in message
+
+
+def test_pickle_of_something_else(tmp_path):
+    write_folder(tmp_path, test=pickle.dumps([1, 2, 3]))
+    assert "holds a list and not a dict" in error_of(tmp_path)
+
+
+ROWS, LABELS = make_rows(TEST)
+
+
+@pytest.mark.parametrize(
+    ("rows", "labels", "complaint"),
+    [
+        (ROWS[:, :3071], LABELS, "images of type uint8 and shape (5, 3071)"),
+        (ROWS.astype(np.float32), LABELS, "images of type float32"),
+        (ROWS[:0], [], "images of type uint8 and shape (0, 3072)"),
+        (ROWS[0], LABELS, "images of type uint8 and shape (3072,)"),
+        (ROWS.tolist(), LABELS, "images of type int64"),
+        ("rows", LABELS, "images of type <U4"),
+        ([[1], [2, 3]], LABELS, "rows of unequal length"),
+        (ROWS, LABELS[:4], "5 images and labels of shape (4,)"),
+        (ROWS, [LABELS], "5 images and labels of shape (1, 5)"),
+        (ROWS, 7, "5 images and labels of shape ()"),
+        (ROWS, [0, 1, 2, 3, 100], "labels that are not whole numbers from 0 to 99"),
+        (ROWS, [0, 1, 2, 3, -1], "labels that are not whole numbers from 0 to 99"),
+        (ROWS, [0, 1, 2, 3, 4.0], "labels that are not whole numbers from 0 to 99"),
+        (ROWS, [True] * 5, "labels that are not whole numbers from 0 to 99"),
+        (ROWS, ["apple"] * 5, "labels that are not whole numbers from 0 to 99"),
+    ],
+)
+def test_batch_of_another_form(tmp_path, rows, labels, complaint):
+    folder = write_folder(tmp_path, test=to_pickle(rows, labels))
+    message = error_of(tmp_path)
+    assert f"{folder / 'test'} holds {complaint}" in message and "fresh copy" in message
+
+
+def test_npz_and_keras_pass_the_same_checks(tmp_path, monkeypatch):
+    images = npz_arrays()["x_train"]
+    write_npz(tmp_path, x_train=images.transpose(0, 3, 1, 2))
+    assert "train in" in error_of(tmp_path) and "shape (12, 3, 32, 32)" in error_of(tmp_path)
+    split = images, np.full(TRAIN, 100)
+    monkeypatch.setattr(keras.datasets.cifar100, "load_data", lambda: (split, split))
+    assert "Keras's copy of CIFAR-100 holds labels that" in error_of(None)
+
+
+# What must not run
+
+
+class Bait:
+    """Pickles as a call, which a careless reader makes while it loads."""
+
+    def __init__(self, function, *arguments):
+        self.call = function, arguments
+
+    def __reduce__(self):
+        return self.call
+
+
+@pytest.mark.parametrize("protocol", [2, 4])
+@pytest.mark.parametrize("nested", [False, True])
+@pytest.mark.parametrize(
+    ("function", "argument"),
+    [(os.system, "mkdir {}"), (os.mkdir, "{}"), (eval, "__import__('os').mkdir({!r})")],
+)
+def test_hostile_pickle_is_refused_and_not_run(tmp_path, function, argument, nested, protocol):
+    taken = tmp_path / "taken"
+    bait = Bait(function, argument.format(str(taken)))
+    content = pickle.dumps({"data": ROWS, "fine_labels": [bait]} if nested else bait, protocol)
+    write_folder(tmp_path, train=content)
+    message = error_of(tmp_path)
+    assert function.__name__ in message and "nothing of it was loaded" in message
+    assert not taken.exists()
+    pickle.loads(content)  # The bait does bite a careless reader.
+    assert taken.exists()
+
+
+def test_hostile_pickle_in_an_archive_is_refused(tmp_path):
+    bait = pickle.dumps(Bait(os.mkdir, str(tmp_path / "taken")))
+    write_archive(tmp_path, {"cifar-100-python/train": bait, "cifar-100-python/test": bait})
+    assert "mkdir" in error_of(tmp_path)
+    assert not (tmp_path / "taken").exists()
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["numpy\nload", "numpy\nndarray.__class__", "numpy.core.multiarray\nfromfile", "a\nb\\n"],
+)
+def test_the_rest_of_numpy_is_refused_too(tmp_path, path):
+    module, name = (part.encode() for part in path.split("\n"))
+    parts = (b"\x8c" + bytes([len(part)]) + part for part in (module, name.replace(b"\\n", b"\n")))
+    write_folder(tmp_path, train=b"\x80\4" + b"".join(parts) + b"\x93.")
+    assert "nothing of it was loaded" in error_of(tmp_path)
+
+
+def test_forged_dtype_does_not_turn_bytes_into_objects(tmp_path):
+    # With NumPy's own dtype these eight bytes an item are taken for addresses, and Python crashes.
+    dtype = Bait(np.dtype, "O8", False, True)
+    dtype.call += ((3, "|", None, None, None, -1, -1, 0),)
+    array = Bait(ROWS.__reduce__()[0], np.ndarray, (0,), b"b")
+    array.call += ((1, (5,), dtype, False, b"\1" * 40),)
+    write_folder(tmp_path, train=to_pickle(array, array))
+    assert "train is cut short or no pickle" in error_of(tmp_path)
+
+
+def test_archive_members_of_other_paths_are_ignored(tmp_path):
+    home = tmp_path / "home"
+    home.mkdir()
+    decoy = to_pickle(*make_rows(3))
+    members = {
+        "./cifar-100-python/train": to_pickle(*make_rows(TRAIN)),
+        "cifar-100-python/test": to_pickle(*make_rows(TEST)),
+        "../train": decoy,
+        f"{tmp_path}/test": decoy,
+        "cifar-100-python/../../train": decoy,
+        "other/cifar-100-python/train": decoy,
+    }
+    file = write_archive(home, members)
+    assert_tiny(load_cifar100(home))
+    assert sorted(tmp_path.rglob("*")) == [home, file]
+
+
+def test_archive_links_are_not_followed(tmp_path):
+    (tmp_path / "secret").write_bytes(to_pickle(*make_rows(TRAIN)))
+    batch = to_pickle(*make_rows(TEST))
+    members = {"cifar-100-python/test": batch, "cifar-100-python/train": str(tmp_path / "secret")}
+    write_archive(tmp_path, members)
+    assert "lacks 'cifar-100-python/train'" in error_of(tmp_path)
+
+
+# Fingerprints
+
+
+def test_fingerprint_is_the_sha256_that_it_says():
+    # printf '|u1(3,)\1\2\3' | sha256sum
+    expected = "ece2fac43f58c01b21910d7b9b2e92edbe5e9adf2d14f43cc8992c7c8000a7fa"
+    assert fingerprint(np.array([1, 2, 3], np.uint8)) == expected
+
+
+def test_fingerprint_tells_content_and_not_memory_order():
+    array = np.arange(6).reshape(2, 3)
+    assert fingerprint(array) == fingerprint(np.asfortranarray(array)) == fingerprint(array.copy())
+    assert fingerprint(array) == fingerprint(np.repeat(array, 2, axis=1)[:, ::2])
+
+
+def test_fingerprint_tells_arrays_apart():
+    array = np.arange(6)
+    changed = array.copy()
+    changed[-1] += 1
+    marks = [
+        fingerprint(),
+        fingerprint(array),
+        fingerprint(changed),
+        fingerprint(array.reshape(2, 3)),
+        fingerprint(array.astype(np.uint64)),
+        fingerprint(array, changed),
+        fingerprint(changed, array),
+        fingerprint(np.concatenate([array, changed])),
+        fingerprint(np.array(0)),
+        fingerprint(np.empty((0, 3))),
+    ]
+    assert len(set(marks)) == len(marks)
+
+
+def test_fingerprint_refuses_objects():
+    with pytest.raises(TypeError):
+        fingerprint(np.array([{}], object))

@@ -1,0 +1,158 @@
+import keras
+import numpy as np
+import pytest
+import reference
+from keras import ops
+from samples import randomise, reference_attention_weights
+
+from smallvit.layers.attention import LocalitySelfAttention, WindowAttention, attend
+from smallvit.layers.masks import get_attn_mask
+
+
+@pytest.mark.parametrize("num_tokens", [4, 12])  # TensorFlow takes another way for small windows
+def test_attention_weights_sum_to_one_and_mix_the_values(rng, num_tokens):
+    batch, windows, heads = 2, 3, 2
+    shape = (3, batch * windows, num_tokens, heads, 5)
+    query, key, value = rng.normal(size=shape).astype("float32")
+    bias = rng.normal(size=(windows, heads, num_tokens, num_tokens)).astype("float32")
+    arguments = map(ops.convert_to_tensor, (query, key, value, bias))
+    mixed, weights = map(ops.convert_to_numpy, attend(*arguments))
+    assert weights.shape == (batch, windows, heads, num_tokens, num_tokens)
+    for image, window, head in np.ndindex(batch, windows, heads):
+        q, k, v = (x[image * windows + window, :, head] for x in (query, key, value))
+        expected = reference.softmax(q @ k.T + bias[window, head])
+        np.testing.assert_allclose(weights[image, window, head], expected, atol=1e-5)
+        mixed_here = mixed[image * windows + window, :, head]
+        np.testing.assert_allclose(mixed_here, expected @ v, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("grid", "window", "shift", "qkv_bias"),
+    [
+        ((4, 4), (2, 2), (0, 0), True),
+        ((4, 4), (2, 2), (1, 1), True),
+        ((4, 6), (2, 3), (1, 1), False),
+        ((8, 4), (4, 2), (2, 0), True),
+    ],
+)
+def test_window_attention_against_numpy(rng, grid, window, shift, qkv_bias):
+    layer = WindowAttention(window, num_heads=2, qkv_bias=qkv_bias)
+    num_windows = grid[0] * grid[1] // (window[0] * window[1])
+    x = rng.normal(size=(3 * num_windows, window[0] * window[1], 8)).astype("float32")
+    layer.build(x.shape)
+    randomise(layer, rng)
+    mask = get_attn_mask(grid, window, shift)
+    expected = reference.window_attention(x, reference_attention_weights(layer), window, 2, mask)
+    actual = ops.convert_to_numpy(layer(x, attn_mask=mask))
+    np.testing.assert_allclose(actual, expected, atol=1e-5)
+
+
+def test_heads_must_divide_the_channels():
+    with pytest.raises(ValueError, match="num_heads must divide the channels; got 3 heads for 8"):
+        WindowAttention(2, num_heads=3)(np.zeros((1, 4, 8)))
+
+
+def test_dropout_works_in_training_only(rng):
+    layer = WindowAttention(2, 2, attn_drop=0.5, proj_drop=0.5)
+    x = rng.normal(size=(4, 4, 8)).astype("float32")
+    still = [ops.convert_to_numpy(layer(x)) for _ in range(2)]
+    moving = [ops.convert_to_numpy(layer(x, training=True)) for _ in range(2)]
+    np.testing.assert_array_equal(*still)
+    assert np.abs(moving[0] - moving[1]).max() > 0.01
+
+
+def test_without_locality_it_is_keras_attention(rng):
+    x = rng.normal(size=(2, 5, 12)).astype("float32")
+    ours = LocalitySelfAttention(3, 4, diagonal_mask=False, learnable_temperature=False)
+    ours.build(x.shape)
+    randomise(ours, rng)
+    theirs = keras.layers.MultiHeadAttention(3, 4)
+    theirs.build(x.shape, x.shape)
+    kernels = np.split(ops.convert_to_numpy(ours.qkv.kernel), 3, axis=-1)
+    biases = np.split(ops.convert_to_numpy(ours.qkv.bias), 3)
+    weights = [array for pair in zip(kernels, biases, strict=True) for array in pair]
+    weights += [ops.convert_to_numpy(w) for w in ours.proj.weights]
+    theirs.set_weights([w.reshape(t.shape) for w, t in zip(weights, theirs.weights, strict=True)])
+    expected, expected_weights = theirs(x, x, return_attention_scores=True)
+    actual, actual_weights = ours(x, return_attention_scores=True)
+    np.testing.assert_allclose(
+        ops.convert_to_numpy(actual), ops.convert_to_numpy(expected), atol=1e-5
+    )
+    np.testing.assert_allclose(
+        ops.convert_to_numpy(actual_weights)[:, 0],
+        ops.convert_to_numpy(expected_weights),
+        atol=1e-5,
+    )
+
+
+def test_with_locality_no_token_looks_at_itself_and_the_others_share_the_weight(rng):
+    x = rng.normal(size=(2, 5, 8)).astype("float32")
+    layer = LocalitySelfAttention(2, 4)
+    _, weights = layer(x, return_attention_scores=True)
+    weights = ops.convert_to_numpy(weights)
+    assert weights.shape == (2, 1, 2, 5, 5)
+    assert (np.diagonal(weights, axis1=-2, axis2=-1) == 0).all()
+    np.testing.assert_allclose(weights.sum(-1), 1, atol=1e-6)
+
+
+@pytest.mark.parametrize(("per", "count"), [("head", 2), ("layer", 1)])
+def test_the_temperature_multiplies_the_scores_head_by_head(rng, per, count):
+    x = rng.normal(size=(1, 4, 8)).astype("float32")
+    layer = LocalitySelfAttention(2, 4, temperature_per=per, qkv_bias=False)
+    layer.build(x.shape)
+    assert layer.temperature.shape == (count, 1)
+    np.testing.assert_allclose(ops.convert_to_numpy(layer.temperature), 4**-0.5)
+    temperature = np.linspace(0.5, 2, count).astype("float32")[:, None]
+    layer.temperature.assign(temperature)
+    query, key, _ = np.split(x @ ops.convert_to_numpy(layer.qkv.kernel), 3, axis=-1)
+    query, key = (a.reshape(4, 2, 4).swapaxes(0, 1) for a in (query, key))
+    scores = temperature[..., None] * (query @ key.swapaxes(1, 2))
+    scores[:, np.eye(4, dtype=bool)] = -np.inf
+    _, weights = layer(x, return_attention_scores=True)
+    np.testing.assert_allclose(
+        ops.convert_to_numpy(weights)[0, 0], reference.softmax(scores), atol=1e-5
+    )
+
+
+def test_a_large_temperature_does_not_lift_the_diagonal_mask(rng):
+    x = 10 * rng.normal(size=(1, 6, 8)).astype("float32")
+    layer = LocalitySelfAttention(1, 8)
+    layer.build(x.shape)
+    kernel = np.concatenate([np.eye(8), np.eye(8), np.eye(8)], axis=1)  # each token its own key
+    layer.qkv.kernel.assign(kernel)
+    layer.temperature.assign([[1.0]])
+    _, weights = layer(x, return_attention_scores=True)
+    np.testing.assert_allclose(ops.convert_to_numpy(weights).sum(-1), 1, atol=1e-5)
+
+
+def test_a_token_left_alone_looks_at_nothing(rng):
+    mask = get_attn_mask((4, 4), 2, 1)
+    layer = WindowAttention(2, 2, diagonal_mask=True, learnable_temperature=True)
+    x = rng.normal(size=(4, 4, 8)).astype("float32")
+    layer.build(x.shape)
+    randomise(layer, rng)
+    output, weights = layer(x, attn_mask=mask, return_attention_scores=True)
+    lone_window = ops.convert_to_numpy(weights)[0, 3]
+    assert (lone_window == 0).all()
+    np.testing.assert_allclose(
+        ops.convert_to_numpy(output)[3],
+        np.tile(ops.convert_to_numpy(layer.proj.bias), (4, 1)),
+        atol=1e-6,
+    )
+
+
+def test_temperature_per_something_else_is_refused():
+    with pytest.raises(ValueError, match="temperature_per must be 'head' or 'layer'; got 'token'"):
+        LocalitySelfAttention(2, temperature_per="token")
+
+
+def test_locality_self_attention_comes_back_from_its_config():
+    layer = LocalitySelfAttention(2, 3, diagonal_mask=False, temperature_per="layer")
+    again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(layer))
+    assert again.get_config() == layer.get_config()
+
+
+def test_window_attention_comes_back_from_its_config():
+    layer = WindowAttention((2, 3), 4, qkv_bias=False, attn_drop=0.1, proj_drop=0.2)
+    again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(layer))
+    assert again.get_config() == layer.get_config()

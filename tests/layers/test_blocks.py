@@ -1,0 +1,173 @@
+import keras
+import numpy as np
+import pytest
+import reference
+from keras import ops
+from samples import randomise, reference_attention_weights
+
+from smallvit.layers.blocks import DropPath, Mlp, SwinTransformerBlock, TransformerBlock, gelu
+
+
+def reference_block_weights(block):
+    layers = {
+        "norm1": block.norm1,
+        "norm2": block.norm2,
+        "fc1": block.mlp.fc1,
+        "fc2": block.mlp.fc2,
+    }
+    named = {
+        f"{name}.{weight.name}": ops.convert_to_numpy(weight)
+        for name, layer in layers.items()
+        for weight in layer.weights
+    }
+    return named | reference_attention_weights(block.attn)
+
+
+def built_block(rng, grid, window, shift, channels=8, **kwargs):
+    block = SwinTransformerBlock(2, window, shift, mlp_ratio=2, **kwargs)
+    block.build((None, *grid, channels))
+    randomise(block, rng)
+    return block
+
+
+@pytest.mark.parametrize(
+    ("grid", "window", "shift"),
+    [
+        ((4, 4), (2, 2), (0, 0)),
+        ((4, 4), (2, 2), (1, 1)),
+        ((8, 8), (4, 4), (2, 2)),
+        ((4, 6), (2, 3), (1, 2)),
+        ((6, 4), (3, 2), (0, 1)),
+    ],
+)
+def test_block_against_numpy(rng, grid, window, shift):
+    block = built_block(rng, grid, window, shift)
+    x = rng.normal(size=(2, *grid, 8)).astype("float32")
+    expected = reference.swin_block(
+        x.reshape(2, -1, 8), reference_block_weights(block), grid, window, shift, 2
+    )
+    actual = ops.convert_to_numpy(block(x)).reshape(expected.shape)
+    np.testing.assert_allclose(actual, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("grid", "window", "shift"),
+    [
+        ((5, 7), (4, 4), (2, 2)),
+        ((7, 7), (3, 3), (1, 1)),
+        ((5, 4), (2, 4), (1, 0)),
+        ((9, 5), (4, 3), (2, 1)),
+        ((6, 5), (4, 4), (0, 0)),
+    ],
+)
+def test_a_padded_grid_gives_what_its_valid_tokens_give_alone(rng, grid, window, shift):
+    block = built_block(rng, grid, window, shift)
+    x = rng.normal(size=(2, *grid, 8)).astype("float32")
+    weights = reference_block_weights(block)
+    normed = reference.layer_norm(x, weights["norm1.gamma"], weights["norm1.beta"])
+    y = x + reference.padded_window_attention(normed, weights, window, shift, 2)
+    hidden = reference.layer_norm(y, weights["norm2.gamma"], weights["norm2.beta"])
+    hidden = reference.gelu(reference.dense(hidden, weights["fc1.kernel"], weights["fc1.bias"]))
+    expected = y + reference.dense(hidden, weights["fc2.kernel"], weights["fc2.bias"])
+    np.testing.assert_allclose(ops.convert_to_numpy(block(x)), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("grid", "window", "shift"), [((4, 4), (2, 2), (1, 1)), ((6, 4), (3, 2), (1, 1))]
+)
+def test_a_pixel_moves_exactly_the_outputs_it_shares_a_window_with(rng, grid, window, shift):
+    block = built_block(rng, grid, window, shift)
+    x = rng.normal(size=(1, *grid, 8)).astype("float32")
+    before = ops.convert_to_numpy(block(x)).reshape(-1, 8)
+    support = reference.attention_support_by_pixels(grid, window, shift)
+    perturbed = np.repeat(x, grid[0] * grid[1], axis=0)
+    for place in range(len(perturbed)):
+        perturbed[place].reshape(-1, 8)[place, 0] += 1.0  # one channel: the norm undoes all
+    after = ops.convert_to_numpy(block(perturbed)).reshape(len(perturbed), -1, 8)
+    moved = np.abs(after - before).max(axis=-1) > 1e-6
+    np.testing.assert_array_equal(moved.T, support)
+
+
+def test_a_window_larger_than_the_grid_is_cut_and_not_shifted(rng):
+    block = built_block(rng, (3, 4), (7, 4), (3, 2))
+    assert (block.window, block.shift, block.attn_mask) == ((3, 4), (0, 0), None)
+    x = rng.normal(size=(2, 3, 4, 8)).astype("float32")
+    expected = reference.swin_block(
+        x.reshape(2, 12, 8), reference_block_weights(block), (3, 4), (3, 4), (0, 0), 2
+    )
+    np.testing.assert_allclose(
+        ops.convert_to_numpy(block(x)).reshape(2, 12, 8), expected, atol=1e-5
+    )
+
+
+def test_mlp_against_numpy(rng):
+    layer = Mlp(6)
+    x = rng.normal(size=(2, 3, 4)).astype("float32")
+    layer.build(x.shape)
+    randomise(layer, rng)
+    kernel1, bias1, kernel2, bias2 = (ops.convert_to_numpy(w) for w in layer.weights)
+    hidden = reference.gelu(reference.dense(x, kernel1, bias1))
+    expected = reference.dense(hidden, kernel2, bias2)
+    np.testing.assert_allclose(ops.convert_to_numpy(layer(x)), expected, atol=1e-5)
+
+
+class Gelu(keras.layers.Layer):
+    def call(self, x):
+        return gelu(x)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16"])
+def test_gelu_and_its_gradient_against_numpy(dtype):
+    # The loss is the sum of gelu(x + b), so one step downhill shows its gradient in b.
+    x = np.linspace(-6, 6, 49, dtype="float32")[None]
+    tolerance = {"float32": 1e-6, "mixed_bfloat16": 0.03}[dtype]
+    shift = keras.layers.EinsumDense("bn,n->bn", 49, bias_axes="n", kernel_initializer="ones")
+    model = keras.Sequential([keras.Input((49,)), shift, Gelu(dtype=dtype)])
+    model.compile(keras.optimizers.SGD(1.0), loss=lambda _, y: ops.sum(ops.cast(y, "float32")))
+    np.testing.assert_allclose(model.predict(x, verbose=0), reference.gelu(x), atol=tolerance)
+    model.train_on_batch(x, x)
+    gradient = -ops.convert_to_numpy(shift.bias)
+    cdf = reference.gelu(x) / np.where(x, x, 1) + (x == 0) / 2
+    density = np.exp(-(x**2) / 2) / (2 * np.pi) ** 0.5
+    np.testing.assert_allclose(gradient, (cdf + x * density)[0], atol=tolerance)
+
+
+def test_drop_path_keeps_or_drops_a_sample_whole():
+    x = np.ones((1000, 3, 2), "float32")
+    y = ops.convert_to_numpy(DropPath(0.25, seed=1)(x, training=True))
+    kept = y[:, 0, 0] != 0
+    np.testing.assert_allclose(y, np.where(kept[:, None, None], 1 / 0.75, 0) * x, rtol=1e-6)
+    assert abs(kept.mean() - 0.75) < 4 * (0.75 * 0.25 / 1000) ** 0.5  # four standard errors
+
+
+def test_drop_path_draws_afresh_each_time():
+    layer, x = DropPath(0.5, seed=1), np.ones((64, 1), "float32")
+    first, second = (ops.convert_to_numpy(layer(x, training=True)) for _ in range(2))
+    assert (first != second).any()
+
+
+@pytest.mark.parametrize(("rate", "training"), [(0.5, False), (0.0, True)])
+def test_drop_path_is_off_at_inference_and_at_rate_zero(rng, rate, training):
+    x = rng.normal(size=(8, 3)).astype("float32")
+    y = DropPath(rate)(x, training=training)
+    np.testing.assert_array_equal(ops.convert_to_numpy(y), x)
+
+
+@pytest.mark.parametrize("rate", [-0.1, 1.0])
+def test_drop_path_refuses_a_rate_out_of_range(rate):
+    with pytest.raises(ValueError, match="rate must be at least 0 and less than 1"):
+        DropPath(rate)
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        DropPath(0.2, seed=3),
+        Mlp(8, 0.1, 0.2, out_activation="gelu"),
+        TransformerBlock(2, 4, 3.0, False, 0.1, 0.2, 0.3, 0.4, 0.5, True, "layer", "gelu", 1e-6),
+        SwinTransformerBlock(2, (2, 3), (1, 0), mlp_ratio=3.0, locality=True, drop_path=0.1),
+    ],
+)
+def test_a_layer_comes_back_from_its_config(layer):
+    again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(layer))
+    assert again.get_config() == layer.get_config()

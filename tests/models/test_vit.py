@@ -1,0 +1,59 @@
+import dataclasses
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+from samples import PARAMETERS, SMALL_VIT
+
+from smallvit.models import vit
+from smallvit.models.vit import vision_transformer
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters"), [(name, count) for name, count in PARAMETERS.items() if "VIT" in name]
+)
+def test_trainable_parameters_are_as_published(name, parameters):
+    model = vision_transformer(getattr(vit, name))
+    assert sum(int(np.prod(w.shape)) for w in model.trainable_weights) == parameters
+
+
+def test_the_class_token_is_read_by_the_head_alone(rng):
+    model = vision_transformer(SMALL_VIT)
+    tokens = keras.Model(model.input, model.get_layer("block2").output[0])
+    images = rng.random((3, 8, 12, 3)).astype("float32")
+    sequence = tokens(images)
+    assert sequence.shape == (3, 1 + 2 * 3, 8)
+    first = ops.convert_to_numpy(model.get_layer("norm")(sequence))[:, 0]
+    kernel, bias = (ops.convert_to_numpy(w) for w in model.get_layer("head").weights)
+    np.testing.assert_allclose(
+        ops.convert_to_numpy(model(images)), first @ kernel + bias, atol=1e-5
+    )
+
+
+def test_without_a_class_token_the_head_reads_all_tokens():
+    config = dataclasses.replace(SMALL_VIT, class_token=False, head_dims=(7,), initializers=())
+    model = vision_transformer(config)
+    assert model.get_layer("head_hidden1").kernel.shape == (2 * 3 * 8, 7)
+
+
+def test_temperatures_and_every_other_weight_learn(rng):
+    model = vision_transformer(SMALL_VIT)
+    model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    before = {w.path: ops.convert_to_numpy(w).copy() for w in model.trainable_weights}
+    assert sum("temperature" in path for path in before) == 2
+    model.fit(rng.random((4, 8, 12, 3)).astype("float32"), np.arange(4), epochs=2, verbose=0)
+    for weight in model.trainable_weights:
+        assert (ops.convert_to_numpy(weight) != before[weight.path]).any(), weight.path
+
+
+def test_a_saved_model_loads_and_gives_the_same(rng, tmp_path):
+    model = vision_transformer(SMALL_VIT)
+    for layer in ("block1", "block2"):
+        model.get_layer(layer).attn.temperature.assign(rng.random((2, 1)))
+    images = rng.random((2, 8, 12, 3)).astype("float32")
+    model.save(tmp_path / "vit.keras")
+    loaded = keras.models.load_model(tmp_path / "vit.keras")
+    np.testing.assert_allclose(
+        ops.convert_to_numpy(loaded(images)), ops.convert_to_numpy(model(images)), atol=1e-6
+    )

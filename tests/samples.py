@@ -1,0 +1,109 @@
+"""Small models, runs and records that several test files share."""
+
+import dataclasses
+
+from keras import ops
+
+from smallvit.data.batches import Dataset
+from smallvit.data.shapes import shapes100
+from smallvit.models.swin import SwinConfig
+from smallvit.models.vit import VitConfig
+from smallvit.training.recipes import Cosine, get_recipe
+from smallvit.training.records import Record
+
+PARAMETERS = {
+    "SWIN_KERAS": 162_996,
+    "SWIN_FIXED": 162_996,
+    "SWIN_PAPER": 7_107_838,
+    "S_SWIN_PAPER": 8_596_726,
+    "L_SWIN_PAPER": 7_107_928,
+    "SL_SWIN_PAPER": 8_596_816,
+    "VIT_KERAS": 21_759_012,
+    "SL_VIT_KERAS": 21_787_748,
+    "VIT_PAPER": 2_709_796,
+    "S_VIT_PAPER": 2_747_140,
+    "L_VIT_PAPER": 2_709_904,
+    "SL_VIT_PAPER": 2_747_248,
+}
+"""Trainable parameters of the published models, by the constant that configures each."""
+
+SMALL_SWIN = SwinConfig(
+    image_size=16,
+    embed_dim=8,
+    depths=(2, 1),
+    num_heads=(2, 4),
+    window_size=4,
+    num_classes=5,
+    attn_drop_rate=0.1,
+    drop_path_rate=0.2,
+)
+
+SMALL_VIT = VitConfig(
+    image_size=(8, 12),
+    patch_size=4,
+    dim=8,
+    depth=2,
+    num_heads=2,
+    key_dim=4,
+    num_classes=5,
+    shifted_patches=True,
+    locality=True,
+    attn_drop_rate=0.1,
+)
+
+RECORD = Record(
+    recipe="swin-keras",
+    config={"epochs": 1},
+    dataset="shapes100",
+    seed=0,
+    epochs=1,
+    complete=False,
+    history=[{"epoch": 1, "loss": 4.6}],
+    test={"loss": 4.6, "top1": 0.01, "top5": 0.05},
+    parameters=162_996,
+    seconds=1.5,
+    device="a processor",
+    backend="tensorflow",
+    versions={"python": "3.13"},
+    commit=None,
+    data_fingerprint="0" * 64,
+    command="python -m smallvit train swin-keras",
+)
+
+TINY = dataclasses.replace(
+    get_recipe("swin-keras"),
+    name="tiny",
+    model=SwinConfig(
+        image_size=8, embed_dim=8, depths=(1,), num_heads=(2,), window_size=2, attn_drop_rate=0.1
+    ),
+    epochs=3,
+    batch_size=16,
+    shuffle=True,
+    schedule=Cosine(),
+)
+
+
+TINY_VIT = VitConfig(image_size=8, dim=8, depth=1, num_heads=2, key_dim=4, locality=True)
+
+
+def tiny_dataset():
+    return Dataset("shapes100", shapes100(100, 0, image_size=8), shapes100(40, 1, image_size=8))
+
+
+def reference_attention_weights(layer):
+    """The layer's weights under the reference's names."""
+    names = {
+        "qkv.kernel": layer.qkv.kernel,
+        "qkv.bias": layer.qkv.bias,
+        "relative_position_bias_table": layer.relative_position_bias_table,
+        "proj.kernel": layer.proj.kernel,
+        "proj.bias": layer.proj.bias,
+    }
+    return {name: ops.convert_to_numpy(w) for name, w in names.items() if w is not None}
+
+
+def randomise(layer, rng):
+    """Give every weight a value that is neither 0 nor 1, biases and tables too."""
+    for weight in layer.weights:
+        if weight.trainable:
+            weight.assign(rng.normal(size=weight.shape) * 0.3)

@@ -1,0 +1,329 @@
+import csv
+import dataclasses
+import itertools
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from samples import TINY, TINY_VIT, tiny_dataset
+
+from smallvit.data.batches import Batches, steps_per_epoch
+from smallvit.models.swin import swin_transformer
+from smallvit.training import loop
+from smallvit.training.callbacks import Checkpoint, TrainingError
+from smallvit.training.loop import Session, train
+from smallvit.training.recipes import BEST_EPOCH, get_recipe
+from smallvit.training.records import read_record
+
+
+@pytest.fixture(scope="module")
+def dataset():
+    return tiny_dataset()
+
+
+@pytest.fixture(scope="module")
+def finished(dataset, tmp_path_factory):
+    """A run that was left alone: the folder it wrote to, and its record."""
+    out = tmp_path_factory.mktemp("finished")
+    return out, train(TINY, dataset, out, seed=3, command="as typed")
+
+
+def test_a_run_leaves_a_record_and_weights_and_nothing_else(finished):
+    out, record = finished
+    assert sorted(path.name for path in (out / "tiny").iterdir()) == [
+        "seed-3.csv",
+        "seed-3.json",
+        "seed-3.weights.h5",
+    ]
+    assert read_record(out / "tiny" / "seed-3.json") == record
+    assert (record.epochs, record.complete, record.dataset) == (3, False, "shapes100")
+    assert [epoch["epoch"] for epoch in record.history] == [1, 2, 3]
+    assert {"loss", "top1", "top5", "val_loss", "val_top1", "seconds", "step_seconds"} <= (
+        record.history[0].keys()
+    )
+    assert record.test.keys() == {"loss", "top1", "top5"}
+    assert record.command == "as typed"
+
+
+def test_the_recorded_weights_give_the_recorded_figures(finished, dataset):
+    out, record = finished
+    model = loop.build_model(TINY)
+    loop.compile_model(model, TINY, 100)
+    keras.Model(model.inputs, model.outputs).load_weights(out / "tiny" / "seed-3.weights.h5")
+    test = model.evaluate(Batches(*dataset.test, TINY), return_dict=True, verbose=0)
+    assert test == pytest.approx(record.test, rel=1e-5)
+
+
+def test_a_finished_run_is_not_run_again(finished, dataset, monkeypatch):
+    out, record = finished
+    monkeypatch.setattr(loop, "build_model", None)
+    assert train(TINY, dataset, out, seed=3) == record
+
+
+def test_another_run_in_the_same_place_is_refused(finished, dataset):
+    out, _ = finished
+    with pytest.raises(TrainingError, match="another epochs; give another --out"):
+        train(TINY, dataset, out, seed=3, epochs=2)
+
+
+@pytest.mark.parametrize("stop_at", [(0, 2), (1, 0), (2, 3)])
+def test_an_interrupted_run_ends_as_one_that_was_not(
+    finished, dataset, tmp_path, monkeypatch, stop_at
+):
+    def interrupt(checkpoint, batch, logs=None):
+        checkpoint._step_ends.append(0.0)
+        if (len(checkpoint.history), batch) == stop_at:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Checkpoint, "on_train_batch_end", interrupt)
+        train(TINY, dataset, tmp_path, seed=3)
+    resumed = train(TINY, dataset, tmp_path, seed=3, command="as typed")
+
+    out, whole = finished
+    assert_same_weights(tmp_path / "tiny" / "seed-3.weights.h5", out / "tiny" / "seed-3.weights.h5")
+    assert without_times(resumed) == without_times(whole)
+
+
+def test_a_run_killed_before_its_record_was_written_only_writes_it(
+    finished, dataset, tmp_path, monkeypatch
+):
+    def kill(path, record):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(loop, "write_record", kill)
+        train(TINY, dataset, tmp_path, seed=3, command="as typed")
+    resumed = train(TINY, dataset, tmp_path, seed=3, command="as typed")
+    assert without_times(resumed) == without_times(finished[1])
+    assert resumed.seconds > 0
+
+
+def test_a_damaged_state_is_told_in_one_sentence(dataset, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(
+            Checkpoint, "_write_state", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt)
+        )
+        train(TINY, dataset, tmp_path)
+    (tmp_path / "tiny" / "seed-0" / "state.npz").write_bytes(b"PK not an archive")
+    with pytest.raises(TrainingError, match=r"seed-0 is damaged .* delete it to start"):
+        train(TINY, dataset, tmp_path)
+
+
+def test_an_unfinished_run_with_other_settings_is_not_resumed(dataset, tmp_path):
+    settings = tmp_path / "tiny" / "seed-0" / "settings.json"
+    settings.parent.mkdir(parents=True)
+    settings.write_text(json.dumps({"epochs": 99}))
+    with pytest.raises(TrainingError, match="holds a run with another"):
+        train(TINY, dataset, tmp_path)
+
+
+def test_the_table_says_what_the_record_says(finished):
+    out, record = finished
+    with (out / "tiny" / "seed-3.csv").open(encoding="utf-8") as file:
+        rows = [{k: float(v) for k, v in row.items()} for row in csv.DictReader(file)]
+    for row, epoch in zip(rows, record.history, strict=True):
+        assert row == pytest.approx(epoch, abs=1e-4)
+
+
+def test_a_time_limit_stops_after_an_epoch_and_the_run_goes_on(finished, dataset, tmp_path):
+    out, whole = finished
+    hurried = Session(time_limit=1e-3)
+    first = train(TINY, dataset, tmp_path, seed=3, command="as typed", session=hurried)
+    assert (len(first.history), first.finished, first.test) == (1, False, None)
+    assert read_record(tmp_path / "tiny" / "seed-3.json") == first
+    second = train(TINY, dataset, tmp_path, seed=3, command="as typed", session=hurried)
+    assert (len(second.history), second.finished) == (2, False)
+    last = train(TINY, dataset, tmp_path, seed=3, command="as typed")
+    assert without_times(last) == without_times(whole)
+    assert_same_weights(tmp_path / "tiny" / "seed-3.weights.h5", out / "tiny" / "seed-3.weights.h5")
+
+
+def test_a_run_that_leaves_the_numbers_stops_and_keeps_its_last_good_state(dataset, tmp_path):
+    wild = dataclasses.replace(TINY, learning_rate=1e18, schedule=None)
+    with pytest.raises(TrainingError, match=r"loss is (nan|inf) at step \d+ of epoch 1\. .* lower"):
+        train(wild, dataset, tmp_path)
+    assert not (tmp_path / "tiny" / "seed-0" / "state.npz").exists()
+
+
+def test_a_figure_that_is_no_number_is_not_kept(dataset, tmp_path, monkeypatch):
+    """The last step of an epoch can spoil the weights when its own loss is still a number."""
+    good = Checkpoint.on_epoch_end
+
+    def spoil_the_second(checkpoint, epoch, logs=None):
+        good(checkpoint, epoch, {**logs, "val_loss": float("nan")} if epoch == 1 else logs)
+
+    monkeypatch.setattr(Checkpoint, "on_epoch_end", spoil_the_second)
+    with pytest.raises(TrainingError, match="val_loss is nan at the end of epoch 2"):
+        train(TINY, dataset, tmp_path)
+    with np.load(tmp_path / "tiny" / "seed-0" / "state.npz") as state:
+        assert state["epochs"] == 1
+
+
+def test_the_schedule_is_a_line_and_half_a_cosine():
+    recipe = dataclasses.replace(TINY, epochs=10, batch_size=10, learning_rate=1e-2)
+    schedule = loop.build_schedule(recipe, 200)  # 20 steps an epoch, 20 steps of warm-up
+    rates = [float(schedule(step)) for step in range(201)]
+    np.testing.assert_allclose(rates[:21], np.linspace(1e-6, 1e-2, 21), rtol=1e-4)
+    progress = np.linspace(0, 1, 181)
+    cosine = 1e-6 + (1e-2 - 1e-6) * (1 + np.cos(np.pi * progress)) / 2
+    np.testing.assert_allclose(rates[20:], cosine, rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["vit-paper", "swin-paper-3e-3"])
+def test_the_papers_schedule_ends_with_its_117100_steps(name):
+    recipe = get_recipe(name)
+    assert steps_per_epoch(recipe, 50_000) * recipe.epochs == 117_100
+    schedule = loop.build_schedule(recipe, 50_000)
+    assert float(schedule(11_710)) == pytest.approx(recipe.learning_rate)
+    assert float(schedule(117_100)) == pytest.approx(1e-6, rel=1e-3)
+
+
+def test_the_recorded_test_figures_are_those_of_the_last_epoch_and_the_best(dataset, tmp_path):
+    watched = dataclasses.replace(TINY, protocol=BEST_EPOCH, validation_fraction=0.0)
+    record = train(watched, dataset, tmp_path)
+    last = {
+        name.removeprefix("val_"): x for name, x in record.history[-1].items() if "val_" in name
+    }
+    assert record.test == pytest.approx(last, rel=1e-5)
+    assert record.best["val_top1"] == max(epoch["val_top1"] for epoch in record.history)
+
+
+@pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
+def test_precision_is_set_for_the_run_and_set_back(dataset, tmp_path, precision):
+    record = train(TINY, dataset, tmp_path, epochs=1, session=Session(precision=precision))
+    assert record.precision == precision
+    assert keras.config.dtype_policy().name == "float32"
+    with pytest.raises(TrainingError, match="another precision"):
+        train(TINY, dataset, tmp_path, epochs=1)
+
+
+def test_an_unknown_precision_is_refused():
+    with pytest.raises(ValueError, match=r"precision must be one of float32, .*; got 'float8'"):
+        Session(precision="float8")
+
+
+@pytest.mark.parametrize(
+    ("precision", "backends"), [("float32", {"tensorflow", "jax"}), ("mixed_bfloat16", {"jax"})]
+)
+def test_on_a_cpu_xla_compiles_where_it_gains(precision, backends, monkeypatch):
+    monkeypatch.setattr(loop, "on_cpu", lambda: True)
+    with loop.device_settings(Session(precision=precision)):
+        model = loop.build_model(TINY)
+        loop.compile_model(model, TINY, 100)
+    assert model.jit_compile == (keras.backend.backend() in backends)
+
+
+def test_several_steps_a_call_give_the_same_run(finished, dataset, tmp_path):
+    if keras.backend.backend() == "torch":
+        pytest.skip("Keras takes one step at a time on torch")
+    several = train(TINY, dataset, tmp_path, seed=3, session=Session(steps_per_call=2))
+    losses = [[epoch["loss"] for epoch in r.history] for r in (several, finished[1])]
+    np.testing.assert_allclose(*losses, rtol=1e-4)
+
+
+def test_distribution_takes_jax(dataset, tmp_path):
+    if keras.backend.backend() == "jax":
+        pytest.skip("it is JAX")
+    with pytest.raises(TrainingError, match="takes JAX; Keras runs on"):
+        train(TINY, dataset, tmp_path, session=Session(distribute=True))
+
+
+def test_batches_that_devices_cannot_share_are_told_in_one_sentence(monkeypatch):
+    monkeypatch.setattr(keras.distribution, "list_devices", lambda: ["cpu:0", "cpu:1", "cpu:2"])
+    with pytest.raises(TrainingError, match="3 devices cannot share batches of 10 and 16 images"):
+        loop._require_even_batches({16, 10, 0})
+
+
+def test_on_a_cpus_cores_the_losses_are_those_on_one_device(tmp_path):
+    """Of six cores four can share batches of 16, 8 and 4 images."""
+    if keras.backend.backend() != "jax":
+        pytest.skip("JAX spreads runs over devices")
+    script = tmp_path / "spread.py"
+    script.write_text(SPREAD)
+    printed = subprocess.run(
+        [sys.executable, script, tmp_path, Path(__file__).parents[1]],
+        capture_output=True,
+        text=True,
+    )
+    assert printed.returncode == 0, printed.stderr
+    devices, four, one = json.loads(printed.stdout.splitlines()[-1])
+    assert devices == 4
+    np.testing.assert_allclose(four, one, rtol=1e-3)
+
+
+SPREAD = """
+import dataclasses, json, os, sys
+from pathlib import Path
+
+os.cpu_count = lambda: 6
+sys.path.insert(0, sys.argv[2])
+import jax
+from samples import TINY, tiny_dataset
+
+from smallvit.training.loop import Session, train
+
+recipe = dataclasses.replace(TINY, validation_fraction=0.2)
+losses = []
+for distribute in (True, False):
+    out = Path(sys.argv[1]) / str(distribute)
+    record = train(recipe, tiny_dataset(), out, session=Session(distribute=distribute))
+    losses.append([epoch["loss"] for epoch in record.history])
+print(json.dumps([jax.device_count(), *losses]))
+"""
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_the_papers_augmentation_resumes_wherever_it_was_killed(tmp_path, dataset, seed):
+    """All random parts at once, stopped at a random step: the same record as without a stop."""
+    recipe = dataclasses.replace(
+        get_recipe("sl-vit-paper"), name="tiny", model=TINY_VIT, epochs=2, batch_size=32
+    )
+    whole = train(recipe, dataset, tmp_path / "whole", seed)
+    stop_at = int(np.random.default_rng(seed).integers(1, 18))  # of 2 epochs of 9 steps
+    steps = itertools.count(1)
+
+    class Killer(Checkpoint):
+        def on_train_batch_end(self, batch, logs=None):
+            super().on_train_batch_end(batch, logs)
+            if next(steps) == stop_at:
+                raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(loop, "Checkpoint", Killer)
+        train(recipe, dataset, tmp_path / "killed", seed)
+    resumed = train(recipe, dataset, tmp_path / "killed", seed, session=Session(workers=2))
+    assert without_times(resumed) == without_times(whole)
+
+
+def test_what_is_not_recorded_is_listed_from_the_cheapest_on(finished, monkeypatch):
+    costs = {"large": (3, 1), "tiny": (1, 1), "long": (1, 5), "small": (1, 2)}  # blocks, epochs
+    recipes = {
+        name: dataclasses.replace(
+            TINY, name=name, model=dataclasses.replace(TINY_VIT, depth=depth), epochs=epochs
+        )
+        for name, (depth, epochs) in costs.items()
+    }
+    monkeypatch.setattr(loop, "RECIPES", recipes)
+    out, _ = finished  # it holds a record of "tiny"
+    assert [recipe.name for recipe in loop.unrecorded(out)] == ["small", "large", "long"]
+
+
+def assert_same_weights(path, other_path):
+    def weights(path):
+        model = swin_transformer(TINY.model)
+        model.load_weights(path)
+        return [keras.ops.convert_to_numpy(weight) for weight in model.weights]
+
+    for mine, theirs in zip(weights(path), weights(other_path), strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+
+
+def without_times(record):
+    timed = ("seconds", "step_seconds")
+    history = [{k: v for k, v in epoch.items() if k not in timed} for epoch in record.history]
+    return {**dataclasses.asdict(record), "seconds": None, "history": history}
