@@ -20,7 +20,7 @@ from keras import ops
 
 from benchmarks import published_swin, published_vit
 from smallvit.layers.patches import patchify
-from smallvit.models.cost import count_macs
+from smallvit.models.cost import count_macs, count_parameters
 from smallvit.training.loop import Session, build_model, compile_model, device_settings, split_cpu
 from smallvit.training.recipes import get_recipe
 from smallvit.training.records import describe_versions
@@ -82,7 +82,7 @@ def prepare(side: str, name: str, batch_size: int) -> tuple[Callable[[], None], 
     for _ in range(WARM_UP_STEPS):
         step()
     facts = {
-        "parameters": sum(int(np.prod(weight.shape)) for weight in model.trainable_weights),
+        "parameters": count_parameters(model),
         "macs": count_macs(model) if side == "ours" else None,
         "backend": keras.backend.backend(),
         "versions": describe_versions(),

@@ -25,6 +25,7 @@ _MODULES = {
     "layers.blocks": ["DropPath", "Mlp", "SwinTransformerBlock", "TransformerBlock"],
     "models.swin": ["SwinConfig", "swin_transformer"],
     "models.vit": ["VitConfig", "vision_transformer"],
+    "models.cost": ["count_macs", "count_parameters"],
     "models.inside": ["get_temperatures", "look_inside"],
     "data.cifar100": ["load_cifar100"],
     "data.shapes": ["shapes100"],

@@ -16,16 +16,13 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))  # `benchmarks` is not installed with the package
 
 from benchmarks import pipeline, published_swin, published_vit  # noqa: E402
+from smallvit.models.cost import count_parameters  # noqa: E402
 from smallvit.models.vit import SL_VIT_KERAS, VIT_KERAS, vision_transformer  # noqa: E402
-
-
-def count_trainable(model):
-    return sum(prod(weight.shape) for weight in model.trainable_weights)
 
 
 def test_the_published_swin_is_what_it_was(rng):
     model = published_swin.build_model()
-    assert count_trainable(model) == 162_996
+    assert count_parameters(model) == 162_996
     weights = reference.random_published_weights(rng, "float32")
     set_swin_weights(model, weights)
     images = rng.random((3, 32, 32, 3), "float32")
@@ -60,7 +57,7 @@ def set_swin_weights(model, weights):
 )
 def test_the_published_vits_count_and_with_our_weights_give_our_outputs(rng, vanilla, parameters):
     published = published_vit.build_model(vanilla)
-    assert count_trainable(published) == parameters
+    assert count_parameters(published) == parameters
     ours = vision_transformer(VIT_KERAS if vanilla else SL_VIT_KERAS)
     for weight in ours.trainable_weights:
         if prod(weight.shape) < 100_000:  # so that no bias is zero, no norm one

@@ -1,4 +1,4 @@
-"""What a model costs: the multiplications that one image takes."""
+"""What a model costs: its parameters, and the multiplications that one image takes."""
 
 from functools import singledispatch
 from math import prod
@@ -18,6 +18,14 @@ from smallvit.layers.sizes import pad_to_multiple
 
 _ELEMENTWISE = (layers.LayerNormalization, PositionEmbedding, ClassToken)
 """Layers that have weights but multiply no matrix by them."""
+
+
+def count_parameters(layer: layers.Layer) -> int:
+    """Count the trainable parameters of a layer or a model, once it is built.
+
+    `layer.count_params()` also counts what no gradient changes, such as the seeds of dropout.
+    """
+    return sum(prod(weight.shape) for weight in layer.trainable_weights)
 
 
 def count_macs(model: keras.Model) -> int:

@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import keras
-import numpy as np
 
 from smallvit.data.batches import (
     Batches,
@@ -21,7 +20,7 @@ from smallvit.data.batches import (
     steps_per_epoch,
 )
 from smallvit.data.cifar100 import fingerprint
-from smallvit.models.cost import count_macs
+from smallvit.models.cost import count_macs, count_parameters
 from smallvit.models.swin import SwinConfig, swin_transformer
 from smallvit.models.vit import vision_transformer
 from smallvit.training.callbacks import (
@@ -209,7 +208,7 @@ def train(
         complete=len(history) == recipe.epochs and dataset.name == "cifar100",
         history=history,
         test=test,
-        parameters=sum(int(np.prod(weight.shape)) for weight in model.trainable_weights),
+        parameters=count_parameters(model),
         seconds=sum(epoch["seconds"] for epoch in history),
         device=describe_device(),
         versions=describe_versions(),

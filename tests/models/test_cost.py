@@ -6,7 +6,7 @@ import pytest
 from keras import layers
 
 from smallvit.models import swin, vit
-from smallvit.models.cost import count_macs
+from smallvit.models.cost import count_macs, count_parameters
 from smallvit.models.swin import SwinConfig, swin_transformer
 from smallvit.models.vit import VitConfig, vision_transformer
 
@@ -132,3 +132,11 @@ def test_a_layer_that_is_not_known_is_refused():
     model = keras.Model(images, layers.Conv2D(2, 3)(images))
     with pytest.raises(TypeError, match="does not know what a Conv2D multiplies"):
         count_macs(model)
+
+
+def test_parameters_are_what_training_changes():
+    model = keras.Sequential([keras.Input((3,)), layers.Dense(4), layers.Dropout(0.5)])
+    model.add(layers.BatchNormalization())  # two moving averages beside its two parameters
+    assert count_parameters(model) == (3 + 1) * 4 + 2 * 4
+    model.layers[0].trainable = False
+    assert count_parameters(model) == 2 * 4
