@@ -260,8 +260,10 @@ class WindowAttention(SelfAttention):
         )
 
     def _position_bias(self) -> Any:
-        bias = ops.take(self.relative_position_bias_table, self.relative_position_index, axis=0)
-        return ops.transpose(bias, (2, 0, 1))[None]
+        # Along the last axis: taking rows has, on TensorFlow, a sparse gradient that repeats rows,
+        # and Keras's Adam squares its entries one by one instead of squaring their sum.
+        table = ops.transpose(self.relative_position_bias_table)
+        return ops.take(table, self.relative_position_index, axis=1)[None]
 
     def get_config(self) -> dict:
         return {**super().get_config(), "window_size": self.window_size}

@@ -39,7 +39,9 @@ class PatchEmbed(layers.Layer):
     Args:
         patch_size: height `Ph` and width `Pw` of a patch, in pixels.
         embed_dim: channels of a token.
-        norm: whether a LayerNormalization follows the linear map.
+        norm: whether a LayerNormalization follows the linear map, as in Swin.
+        input_norm: whether a LayerNormalization of the pixels precedes it, as in shifted patch
+            tokenization.
 
     Input `(batch, height, width, channels)`; output
     `(batch, height / Ph, width / Pw, embed_dim)`, both in the layer's compute dtype.
@@ -47,21 +49,35 @@ class PatchEmbed(layers.Layer):
     Source: Dosovitskiy et al. 2021 (ViT), equation 1; Liu et al. 2021 (Swin), section 3.1.
     """
 
-    def __init__(self, patch_size: Size, embed_dim: int, norm: bool = False, **kwargs: Any):
+    def __init__(
+        self,
+        patch_size: Size,
+        embed_dim: int,
+        norm: bool = False,
+        input_norm: bool = False,
+        **kwargs: Any,
+    ):
         super().__init__(**kwargs)
         self.patch_size = to_pair(patch_size, "patch_size")
         self.embed_dim = embed_dim
         self.proj = layers.Dense(embed_dim, dtype=self.dtype_policy, name="proj")
         self.norm = _layer_norm("norm", self.dtype_policy) if norm else None
+        self.input_norm = _layer_norm("input_norm", self.dtype_policy) if input_norm else None
 
     def build(self, input_shape: tuple) -> None:
         patch_height, patch_width = self.patch_size
-        self.proj.build((None, patch_height * patch_width * input_shape[-1]))
+        patch_shape = (None, patch_height * patch_width * input_shape[-1])
+        if self.input_norm is not None:
+            self.input_norm.build(patch_shape)
+        self.proj.build(patch_shape)
         if self.norm is not None:
             self.norm.build((None, self.embed_dim))
 
     def call(self, images: Any) -> Any:
-        tokens = self.proj(patchify(images, self.patch_size))
+        patches = patchify(images, self.patch_size)
+        if self.input_norm is not None:
+            patches = self.input_norm(patches)
+        tokens = self.proj(patches)
         return tokens if self.norm is None else self.norm(tokens)
 
     def get_config(self) -> dict:
@@ -70,6 +86,7 @@ class PatchEmbed(layers.Layer):
             "patch_size": self.patch_size,
             "embed_dim": self.embed_dim,
             "norm": self.norm is not None,
+            "input_norm": self.input_norm is not None,
         }
 
 

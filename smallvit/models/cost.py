@@ -16,7 +16,12 @@ from smallvit.layers.patches import (
 )
 from smallvit.layers.sizes import pad_to_multiple
 
-_ELEMENTWISE = (layers.LayerNormalization, PositionEmbedding, ClassToken)
+_ELEMENTWISE = (
+    layers.BatchNormalization,
+    layers.LayerNormalization,
+    PositionEmbedding,
+    ClassToken,
+)
 """Layers that have weights but multiply no matrix by them."""
 
 
@@ -39,7 +44,7 @@ def count_macs(model: keras.Model) -> int:
     backward pass, one for each factor's gradient.
 
     Args:
-        model: one that `swin_transformer` or `vision_transformer` built.
+        model: one that a function of this package built.
 
     Returns:
         Multiply-accumulates; twice that many are FLOPs in the strict sense, though papers often
@@ -70,6 +75,11 @@ def _layer_macs(layer: layers.Layer) -> int:
 @_layer_macs.register
 def _(layer: layers.Dense) -> int:
     return _dense(layer, prod(layer.input.shape[1:-1]))
+
+
+@_layer_macs.register
+def _(layer: layers.Conv2D) -> int:
+    return prod(layer.output.shape[1:-1]) * prod(layer.kernel.shape)
 
 
 @_layer_macs.register(PatchEmbed)

@@ -28,14 +28,15 @@ class SwinConfig:
         embed_dim: channels of the first stage; each merging doubles them.
         depths: blocks in each stage. A stage of 0 blocks is only the merging that leads to it.
         num_heads: attention heads in each stage.
-        window_size: height and width of a window, in tokens. Every second block shifts its windows
-            by half of it.
+        window_size: height and width of a window, in tokens.
+        shifted_windows: whether every second block shifts its windows by half of their size.
         mlp_ratio: hidden channels of an MLP, in multiples of its channels.
         qkv_bias: whether the maps to queries, keys and values have a bias.
         initializers: how weights start, by name, as `initialize` takes them.
         position_embedding: whether each token is told its place in the image. Without it, the
             windows' relative position bias is all that tells places.
-        norm: whether patch embedding, mergings and the head have their LayerNormalization.
+        patch_norm: whether a LayerNormalization follows the patch embedding.
+        norm: whether mergings and the head have their LayerNormalization.
         attn_drop_rate: dropout rate of the attention weights.
         hidden_drop_rate: dropout rate within the MLPs.
         proj_drop_rate: dropout rate of each branch's output, element by element.
@@ -56,10 +57,12 @@ class SwinConfig:
     depths: tuple[int, ...] = (2, 6, 4)
     num_heads: tuple[int, ...] = (3, 6, 12)
     window_size: Size = 4
+    shifted_windows: bool = True
     mlp_ratio: float = 2.0
     qkv_bias: bool = True
     initializers: Rules = ()
     position_embedding: bool = True
+    patch_norm: bool = True
     norm: bool = True
     shifted_patches: bool = False
     locality: bool = False
@@ -82,6 +85,7 @@ SWIN_KERAS = SwinConfig(
     num_heads=(8, 8),
     window_size=2,
     mlp_ratio=4.0,
+    patch_norm=False,
     norm=False,
     attn_drop_rate=0.03,
     hidden_drop_rate=0.03,
@@ -146,7 +150,7 @@ def swin_transformer(config: SwinConfig, name: str = "swin") -> keras.Model:
             x, _ = SwinTransformerBlock(
                 num_heads,
                 config.window_size,
-                shift_size=0 if block % 2 else shift_size,
+                shift_size=shift_size if config.shifted_windows and block % 2 == 0 else 0,
                 mlp_ratio=config.mlp_ratio,
                 qkv_bias=config.qkv_bias,
                 attn_drop=config.attn_drop_rate,
@@ -169,7 +173,7 @@ def swin_transformer(config: SwinConfig, name: str = "swin") -> keras.Model:
 def _embed(config: SwinConfig, name: str) -> layers.Layer:
     if config.shifted_patches:
         return ShiftedPatchTokenization(config.patch_size, config.embed_dim, name=name)
-    return PatchEmbed(config.patch_size, config.embed_dim, norm=config.norm, name=name)
+    return PatchEmbed(config.patch_size, config.embed_dim, norm=config.patch_norm, name=name)
 
 
 def _merge(config: SwinConfig, dim: int, name: str) -> layers.Layer:

@@ -31,8 +31,10 @@ class VitConfig:
         key_dim: channels of a head.
         mlp_ratio: hidden channels of an MLP, in multiples of `dim`.
         qkv_bias: whether the maps to queries, keys and values have a bias.
-        class_token: whether a class token leads the sequence and alone is read by the head; without
-            one the head reads all tokens, laid end to end.
+        pool: what the head reads: `"token"`, a class token that leads the sequence; `"mean"`, the
+            mean of all tokens; `"flatten"`, all tokens laid end to end.
+        input_norm: whether patch embedding normalises its patches first, as shifted patch
+            tokenization does.
         head_dims: hidden layers of the head, each with a GELU.
         initializers: how weights start, by name, as `initialize` takes them.
         shifted_patches: whether shifted patch tokenization takes the place of patch embedding.
@@ -56,7 +58,8 @@ class VitConfig:
     key_dim: int = 16
     mlp_ratio: float = 2.0
     qkv_bias: bool = False
-    class_token: bool = True
+    pool: str = "token"
+    input_norm: bool = False
     head_dims: tuple[int, ...] = ()
     initializers: Rules = (
         ("position_embedding/position", normal(1.0)),
@@ -74,6 +77,10 @@ class VitConfig:
     head_drop_rate: float = 0.0
     drop_path_rate: float = 0.1
 
+    def __post_init__(self):
+        if self.pool not in ("token", "mean", "flatten"):
+            raise ValueError(f"pool must be 'token', 'mean' or 'flatten'; got {self.pool!r}.")
+
 
 VIT_KERAS = VitConfig(
     image_size=72,
@@ -83,7 +90,7 @@ VIT_KERAS = VitConfig(
     num_heads=4,
     key_dim=64,
     qkv_bias=True,
-    class_token=False,
+    pool="flatten",
     head_dims=(2048, 1024),
     # MultiHeadAttention's kernels have three axes, and Keras 2, which the example was run with,
     # counted their inputs and outputs as a convolution's: attention starts smaller.
@@ -136,9 +143,11 @@ def vision_transformer(config: VitConfig, name: str = "vit") -> keras.Model:
             config.patch_size, config.dim, epsilon=config.epsilon, name="patch_embed"
         )
     else:
-        embed = PatchEmbed(config.patch_size, config.dim, name="patch_embed")
+        embed = PatchEmbed(
+            config.patch_size, config.dim, input_norm=config.input_norm, name="patch_embed"
+        )
     x = layers.Reshape((-1, config.dim), name="tokens")(embed(images))
-    if config.class_token:
+    if config.pool == "token":
         x = ClassToken(name="class_token")(x)
     x = PositionEmbedding(name="position_embedding")(x)
     for block in range(1, config.depth + 1):
@@ -158,7 +167,7 @@ def vision_transformer(config: VitConfig, name: str = "vit") -> keras.Model:
             name=f"block{block}",
         )(x, return_attention_scores=True)
     x = layers.LayerNormalization(epsilon=config.epsilon, name="norm")(x)
-    x = x[:, 0] if config.class_token else layers.Flatten(name="flatten")(x)
+    x = _pool(x, config.pool)
     for number, units in enumerate(config.head_dims, start=1):
         x = Dropout(config.head_drop_rate, name=f"head_drop{number}")(x)
         x = layers.Dense(units, activation="gelu", name=f"head_hidden{number}")(x)
@@ -167,3 +176,12 @@ def vision_transformer(config: VitConfig, name: str = "vit") -> keras.Model:
     model = keras.Model(images, logits, name=name)
     initialize(model, config.initializers)
     return model
+
+
+def _pool(tokens: keras.KerasTensor, pool: str) -> keras.KerasTensor:
+    """What the head reads of `(batch, num_tokens, channels)`."""
+    if pool == "token":
+        return tokens[:, 0]
+    if pool == "mean":
+        return layers.GlobalAveragePooling1D(name="pool")(tokens)
+    return layers.Flatten(name="flatten")(tokens)

@@ -20,9 +20,10 @@ from smallvit.data.batches import (
     steps_per_epoch,
 )
 from smallvit.data.cifar100 import fingerprint
+from smallvit.models.convnet import ConvNetConfig, convolutional_network
 from smallvit.models.cost import count_macs, count_parameters
 from smallvit.models.swin import SwinConfig, swin_transformer
-from smallvit.models.vit import vision_transformer
+from smallvit.models.vit import VitConfig, vision_transformer
 from smallvit.training.callbacks import (
     Checkpoint,
     EpochSeed,
@@ -89,7 +90,11 @@ class Session:
 
 def build_model(recipe: Recipe) -> keras.Model:
     """The recipe's network, not compiled."""
-    build = swin_transformer if isinstance(recipe.model, SwinConfig) else vision_transformer
+    build = {
+        ConvNetConfig: convolutional_network,
+        SwinConfig: swin_transformer,
+        VitConfig: vision_transformer,
+    }[type(recipe.model)]
     return build(recipe.model, name=recipe.name.replace("-", "_"))
 
 
@@ -311,6 +316,7 @@ def _fit(
     """Train from the state in `run`, or from the seed; return the model and all its history."""
     keras.utils.set_random_seed(seed)
     train_split, validation_split = split_validation(*dataset.train, recipe.validation_fraction)
+    train_split = tuple(array[: recipe.train_images] for array in train_split)
     if recipe.protocol == BEST_EPOCH:
         validation_split = dataset.test
     if session.distribute:
@@ -338,7 +344,8 @@ def _fit(
 
 def _cost(recipe: Recipe) -> int:
     """What all of a recipe's training steps multiply and add, on CIFAR-100, going forward."""
-    num_images = int(50_000 * (1 - recipe.validation_fraction)) * recipe.passes
+    num_images = recipe.train_images or int(50_000 * (1 - recipe.validation_fraction))
+    num_images *= recipe.passes
     return count_macs(build_model(recipe)) * num_images * recipe.epochs
 
 

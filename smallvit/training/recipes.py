@@ -17,6 +17,7 @@ from smallvit.data.transforms import (
     Step,
 )
 from smallvit.models import swin, vit
+from smallvit.models.convnet import ConvNetConfig
 from smallvit.models.swin import SwinConfig
 from smallvit.models.vit import VitConfig
 
@@ -72,6 +73,8 @@ class Recipe:
             off every weight `w`.
         label_smoothing: share of each label spread evenly over all classes.
         validation_fraction: share of the training images, the last ones, that is held out.
+        train_images: how many of the training images are used, the first ones; `None` for all that
+            are not held out.
         shuffle: whether each epoch visits the images in an order of its own.
         published: the figures to reproduce; `None` where there are none.
         schedule: the learning rate's course; `None` for a constant one.
@@ -84,7 +87,7 @@ class Recipe:
 
     name: str
     summary: str
-    model: SwinConfig | VitConfig
+    model: ConvNetConfig | SwinConfig | VitConfig
     parameters: int
     steps: tuple[Step, ...]
     epochs: int
@@ -99,6 +102,7 @@ class Recipe:
     mixing: CutMixOrMixup | None = None
     passes: int = 1
     protocol: str = LAST_EPOCH
+    train_images: int | None = None
 
     def to_dict(self) -> dict:
         """The recipe as plain dicts, lists, strings and numbers, as a record keeps it."""
@@ -240,6 +244,107 @@ def _at_three_times_the_rate(recipe: Recipe) -> Recipe:
     )
 
 
+_LADDER_VIT = VitConfig(
+    dim=64,
+    depth=4,
+    num_heads=4,
+    qkv_bias=True,
+    pool="mean",
+    initializers=(),
+    drop_path_rate=0.0,
+)
+_LADDER_SWIN = SwinConfig(
+    patch_size=4,
+    embed_dim=64,
+    depths=(4,),
+    num_heads=(4,),
+    window_size=8,
+    patch_norm=False,
+    drop_path_rate=0.0,
+)
+
+
+def _rung(
+    name: str, summary: str, model: ConvNetConfig | SwinConfig | VitConfig, parameters: int
+) -> Recipe:
+    """A recipe of the ladder, which changes one thing at a time between a ViT and locality.
+
+    Every model costs about as much as the others, in parameters and in multiplications, and is
+    trained alike.
+    """
+    return Recipe(
+        name=f"ladder-{name}",
+        summary=summary,
+        model=model,
+        parameters=parameters,
+        steps=(RandomFlip(), RandomCrop(padding=4), Normalize()),
+        epochs=18,
+        batch_size=128,
+        learning_rate=2e-3,
+        weight_decay=0.05,
+        label_smoothing=0.1,
+        validation_fraction=0.1,
+        shuffle=True,
+        schedule=Cosine(),
+    )
+
+
+LADDER = [
+    _rung("cnn", "small residual convolutional network", ConvNetConfig(), 144_124),
+    _rung("vit", "small ViT: 8 x 8 tokens, 64 channels, 4 blocks", _LADDER_VIT, 147_748),
+    _rung(
+        "vit-norm",
+        "ladder-vit with its patches normalised",
+        replace(_LADDER_VIT, input_norm=True),
+        147_844,
+    ),
+    _rung(
+        "s-vit",
+        "ladder-vit with shifted patch tokenization",
+        replace(_LADDER_VIT, shifted_patches=True),
+        160_516,
+    ),
+    _rung(
+        "sl-vit",
+        "ladder-s-vit with locality self-attention",
+        replace(_LADDER_VIT, shifted_patches=True, locality=True),
+        160_532,
+    ),
+    _rung("vit-bias", "ladder-vit with a relative position bias", _LADDER_SWIN, 151_348),
+    _rung(
+        "windows",
+        "ladder-vit-bias in windows of 4 x 4 tokens",
+        replace(_LADDER_SWIN, window_size=4, shifted_windows=False),
+        148_532,
+    ),
+    _rung(
+        "swin",
+        "ladder-windows with every second block's windows shifted",
+        replace(_LADDER_SWIN, window_size=4),
+        148_532,
+    ),
+]
+
+
+def _with_fewer_images(recipe: Recipe, train_images: int) -> Recipe:
+    """The recipe with the first images of its training set only, in as many steps."""
+    return replace(
+        recipe,
+        name=f"{recipe.name}-{train_images}",
+        summary=f"{recipe.name} with {train_images:,} training images, in as many steps",
+        train_images=train_images,
+        passes=45_000 // train_images,
+    )
+
+
+LADDER_BY_SIZE = [
+    _with_fewer_images(recipe, train_images)
+    for train_images in (15_000, 5_000, 1_000)
+    for recipe in LADDER
+    if recipe.name in ("ladder-cnn", "ladder-vit", "ladder-sl-vit", "ladder-swin")
+]
+
+
 RECIPES = {
     recipe.name: recipe
     for recipe in [
@@ -252,6 +357,8 @@ RECIPES = {
         SL_VIT_FIXED,
         *PAPER,
         *map(_at_three_times_the_rate, PAPER),
+        *LADDER,
+        *LADDER_BY_SIZE,
     ]
 }
 

@@ -10,6 +10,8 @@ from samples import PARAMETERS, SMALL_SWIN
 from smallvit.models import swin
 from smallvit.models.cost import count_parameters
 from smallvit.models.swin import SWIN_KERAS, SwinConfig, swin_transformer
+from smallvit.models.vit import vision_transformer
+from smallvit.training.recipes import get_recipe
 
 
 def set_published_weights(model, weights):
@@ -174,3 +176,27 @@ def fit_one_step(model, rng, **compile_arguments):
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile("adam", loss, **compile_arguments)
     return model.fit(images, np.arange(4), verbose=0).history["loss"][0]
+
+
+def test_one_window_that_covers_the_grid_is_a_vit_with_a_relative_position_bias(rng):
+    """With tables of zeros the two are the same function of the same weights."""
+    swin_model, vit_model = (
+        swin_transformer(get_recipe("ladder-vit-bias").model),
+        vision_transformer(get_recipe("ladder-vit").model),
+    )
+    values = {weight.path: weight for weight in vit_model.weights}
+    for weight in swin_model.weights:
+        path = weight.path.replace("stage1_", "")
+        if not path.endswith("relative_position_bias_table"):
+            value = rng.normal(0, 0.3, weight.shape)
+            weight.assign(value)
+            values[path].assign(np.reshape(value, values[path].shape))
+    images = rng.normal(size=(2, 32, 32, 3)).astype("float32")
+    np.testing.assert_allclose(swin_model(images), vit_model(images), atol=1e-3, rtol=1e-4)
+
+
+def test_windows_that_are_not_shifted_are_masked_nowhere():
+    for shifted in (True, False):
+        model = swin_transformer(replace(SMALL_SWIN, shifted_windows=shifted))
+        blocks = [model.get_layer(f"stage1_block{number}") for number in (1, 2)]
+        assert [block.attn_mask is not None for block in blocks] == [False, shifted]

@@ -8,7 +8,7 @@ from samples import PARAMETERS, SMALL_VIT
 
 from smallvit.models import vit
 from smallvit.models.cost import count_parameters
-from smallvit.models.vit import vision_transformer
+from smallvit.models.vit import VitConfig, vision_transformer
 
 
 @pytest.mark.parametrize(
@@ -33,9 +33,23 @@ def test_the_class_token_is_read_by_the_head_alone(rng):
 
 
 def test_without_a_class_token_the_head_reads_all_tokens():
-    config = dataclasses.replace(SMALL_VIT, class_token=False, head_dims=(7,), initializers=())
+    config = dataclasses.replace(SMALL_VIT, pool="flatten", head_dims=(7,), initializers=())
     model = vision_transformer(config)
     assert model.get_layer("head_hidden1").kernel.shape == (2 * 3 * 8, 7)
+
+
+def test_with_mean_pooling_the_head_reads_the_mean_of_all_tokens(rng):
+    model = vision_transformer(dataclasses.replace(SMALL_VIT, pool="mean", initializers=()))
+    tokens = keras.Model(model.input, model.get_layer("norm").output)
+    images = rng.random((3, 8, 12, 3)).astype("float32")
+    mean = ops.convert_to_numpy(tokens(images)).mean(axis=1)
+    kernel, bias = (ops.convert_to_numpy(w) for w in model.get_layer("head").weights)
+    np.testing.assert_allclose(ops.convert_to_numpy(model(images)), mean @ kernel + bias, atol=1e-5)
+
+
+def test_an_unknown_pooling_is_refused():
+    with pytest.raises(ValueError, match="pool must be 'token', 'mean' or 'flatten'; got 'max'"):
+        VitConfig(pool="max")
 
 
 def test_temperatures_and_every_other_weight_learn(rng):

@@ -300,6 +300,19 @@ def test_the_papers_augmentation_resumes_wherever_it_was_killed(tmp_path, datase
     assert without_times(resumed) == without_times(whole)
 
 
+def test_a_recipe_may_take_the_first_of_the_training_images_only(dataset, tmp_path, monkeypatch):
+    seen = []
+
+    class Watched(Batches):
+        def __init__(self, images, labels, *arguments, **options):
+            super().__init__(images, labels, *arguments, **options)
+            seen.append((len(images), len(labels)))
+
+    monkeypatch.setattr(loop, "Batches", Watched)
+    train(dataclasses.replace(TINY, train_images=30), dataset, tmp_path, epochs=1)
+    assert seen == [(30, 30), (10, 10), (40, 40)]  # training, validation, test
+
+
 def test_what_is_not_recorded_is_listed_from_the_cheapest_on(finished, monkeypatch):
     costs = {"large": (3, 1), "tiny": (1, 1), "long": (1, 5), "small": (1, 2)}  # blocks, epochs
     recipes = {

@@ -1,11 +1,22 @@
 import json
 from dataclasses import asdict
 
+import numpy as np
 import pytest
 from samples import PARAMETERS
 
+from smallvit.data.batches import steps_per_epoch
 from smallvit.models import swin, vit
-from smallvit.training.recipes import BEST_EPOCH, LAST_EPOCH, RECIPES, get_recipe
+from smallvit.models.cost import count_macs
+from smallvit.training.loop import build_model
+from smallvit.training.recipes import (
+    BEST_EPOCH,
+    LADDER,
+    LADDER_BY_SIZE,
+    LAST_EPOCH,
+    RECIPES,
+    get_recipe,
+)
 
 
 def test_recipes_are_found_under_their_own_names():
@@ -20,7 +31,7 @@ def test_an_unknown_recipe_is_answered_with_those_there_are():
 @pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
 def test_a_recipe_can_be_kept_in_a_record(recipe):
     kept = json.loads(json.dumps(recipe.to_dict()))
-    assert kept["model"]["patch_size"] == recipe.model.patch_size
+    assert kept["model"]["num_classes"] == recipe.model.num_classes
     assert [step["step"] for step in kept["steps"]] == [type(s).__name__ for s in recipe.steps]
     assert kept["published"] == (recipe.published and asdict(recipe.published))
 
@@ -31,7 +42,34 @@ def test_parameters_are_those_that_other_tests_count():
         for name, count in PARAMETERS.items()
     ]
     for recipe in RECIPES.values():
-        assert [count for model, count in counts if model == recipe.model] == [recipe.parameters]
+        if not recipe.name.startswith("ladder-"):
+            found = [count for model, count in counts if model == recipe.model]
+            assert found == [recipe.parameters]
+
+
+@pytest.mark.parametrize("recipe", LADDER, ids=lambda recipe: recipe.name)
+def test_the_ladder_counts_its_parameters(recipe):
+    assert recipe.parameters == sum(
+        int(np.prod(weight.shape)) for weight in build_model(recipe).trainable_weights
+    )
+
+
+def test_the_rungs_are_of_one_size():
+    """But for shifted patches, whose weights and work are a part of what they bring."""
+    vit = get_recipe("ladder-vit")
+    for recipe in LADDER:
+        macs = count_macs(build_model(recipe)) / count_macs(build_model(vit))
+        most = 1.09 if recipe.name in ("ladder-s-vit", "ladder-sl-vit") else 1.03
+        assert 0.97 < recipe.parameters / vit.parameters < most
+        assert 0.85 < macs < most
+
+
+@pytest.mark.parametrize("recipe", LADDER_BY_SIZE, ids=lambda recipe: recipe.name)
+def test_fewer_images_are_seen_in_as_many_steps(recipe):
+    whole = get_recipe(recipe.name.rpartition("-")[0])
+    steps = steps_per_epoch(recipe, recipe.train_images)
+    assert steps == pytest.approx(steps_per_epoch(whole, 45_000), abs=1)
+    assert (recipe.epochs, recipe.model) == (whole.epochs, whole.model)
 
 
 @pytest.mark.parametrize("name", [name for name in RECIPES if name.endswith(("e-3", "e-4"))])
