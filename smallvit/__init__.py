@@ -31,6 +31,7 @@ _MODULES = {
     "data.shapes": ["shapes100"],
     "training.recipes": ["RECIPES", "get_recipe"],
     "training.loop": ["train"],
+    "training.pretrained": ["load_pretrained"],
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
 

@@ -5,16 +5,14 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
-from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
 from smallvit.book.drawings import subplots
 from smallvit.training.callbacks import tell_time
 from smallvit.training.recipes import Recipe
-from smallvit.training.records import Record, read_results
+from smallvit.training.records import Record, read_results, results_folder
 
-PACKAGE = Path(__file__).parents[1]
 NOT_RUN = "not run yet"
 UNFINISHED = "not finished yet"
 
@@ -28,12 +26,6 @@ COLUMNS = (
     "time",
     "device",
 )
-
-
-def results_folder() -> Path:
-    """Where the records lie: beside the package in its repository, or installed with it."""
-    in_repository = PACKAGE.parent / "results"
-    return in_repository if in_repository.is_dir() else PACKAGE / "recorded"
 
 
 def recorded(name: str) -> list[Record]:

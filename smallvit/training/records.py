@@ -105,6 +105,13 @@ def read_record(path: Path) -> Record:
     return Record(**fields)
 
 
+def results_folder() -> Path:
+    """The records' folder: beside the package in its repository, or installed within it."""
+    package = Path(__file__).parents[1]
+    in_repository = package.parent / "results"
+    return in_repository if in_repository.is_dir() else package / "recorded"
+
+
 def read_results(folder: Path) -> dict[str, list[Record]]:
     """All the records in a folder, by recipe, in the order of their seeds.
 

@@ -1,0 +1,62 @@
+import keras
+import numpy as np
+import pytest
+from samples import TINY, tiny_dataset
+
+import smallvit
+from smallvit.data.batches import Batches
+from smallvit.training import recipes
+from smallvit.training.loop import compile_model, train
+from smallvit.training.pretrained import load_pretrained
+from smallvit.training.records import results_folder
+
+
+@pytest.fixture(scope="module")
+def finished_run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("results")
+    return folder, train(TINY, tiny_dataset(), folder, seed=3, epochs=1)
+
+
+@pytest.fixture
+def run(finished_run, monkeypatch):
+    monkeypatch.setitem(recipes.RECIPES, TINY.name, TINY)
+    return finished_run
+
+
+def test_a_run_can_be_loaded_and_is_as_good_as_its_record_says(run):
+    folder, record = run
+    model = smallvit.load_pretrained("tiny", seed=3, results=folder)
+    compile_model(model, TINY, num_images=100)
+    figures = model.evaluate(Batches(*tiny_dataset().test, TINY), return_dict=True, verbose=0)
+    for name, value in record.test.items():
+        assert figures[name] == pytest.approx(value, rel=1e-5), name
+
+
+def test_what_is_not_kept_is_refused_in_one_sentence_that_says_what_to_run(run):
+    folder, _ = run
+    with pytest.raises(ValueError, match=r"run `python -m smallvit train tiny --seed 4 --out"):
+        load_pretrained("tiny", seed=4, results=folder)
+    with pytest.raises(ValueError, match="There is no recipe 'swin-kears'"):
+        load_pretrained("swin-kears")
+
+
+def test_weights_of_another_model_or_none_at_all_are_refused(monkeypatch, tmp_path):
+    monkeypatch.setitem(recipes.RECIPES, TINY.name, TINY)
+    path = tmp_path / "tiny" / "seed-3.weights.h5"
+    path.parent.mkdir()
+    other = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+    other.save_weights(path)
+    with pytest.raises(ValueError, match="does not hold the weights of today's tiny"):
+        load_pretrained("tiny", seed=3, results=tmp_path)
+    path.write_bytes(b"")
+    with pytest.raises(ValueError, match="does not hold the weights of today's tiny"):
+        load_pretrained("tiny", seed=3, results=tmp_path)
+
+
+def test_recorded_weights_are_small_and_load():
+    for path in results_folder().glob("*/seed-*.weights.h5"):
+        assert path.stat().st_size <= 2_000_000, path
+        seed = int(path.name.removeprefix("seed-").removesuffix(".weights.h5"))
+        model = load_pretrained(path.parent.name, seed)
+        images = np.zeros((1, *model.input.shape[1:]), "float32")
+        assert np.isfinite(keras.ops.convert_to_numpy(model(images))).all()
