@@ -12,7 +12,7 @@ import time
 from typing import Any
 
 from smallvit.data.batches import Batches, start_workers
-from smallvit.data.shapes import shapes100
+from smallvit.data.datasets import paint_dataset
 from smallvit.training.loop import build_model, compile_model
 from smallvit.training.recipes import get_recipe
 
@@ -28,13 +28,14 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--steps", type=int, default=4, help="to train (default: 4)")
     chosen = parser.parse_args(arguments)
     recipe = get_recipe(chosen.recipe)
-    images, labels = shapes100(chosen.batches * recipe.batch_size // recipe.passes, seed=0)
+    dataset = paint_dataset(chosen.batches * recipe.batch_size // recipe.passes, 1)
+    recipe = recipe.for_dataset(dataset)
     model = build_model(recipe)
-    compile_model(model, recipe, len(images))
+    compile_model(model, recipe, len(dataset.train[0]))
     print(f"{recipe.name}, batches of {recipe.batch_size}")
     for workers in chosen.workers:
         with start_workers(workers) as pool:
-            batches = Batches(images, labels, recipe, seed=0, pool=pool)
+            batches = recipe.batches(*dataset.train, seed=0, pool=pool)
             rate = images_a_second(batches)
             waiting = waiting_share(model, batches, chosen.steps)
         print(

@@ -128,7 +128,7 @@ def _progress(record) -> str:
 
 
 def _train(chosen: argparse.Namespace) -> int:
-    from smallvit.data.batches import load_dataset
+    from smallvit.data.datasets import load_dataset
     from smallvit.training.recipes import get_recipe
 
     recipe = get_recipe(chosen.recipe)
@@ -136,7 +136,7 @@ def _train(chosen: argparse.Namespace) -> int:
 
 
 def _reproduce(chosen: argparse.Namespace) -> int:
-    from smallvit.data.batches import load_dataset
+    from smallvit.data.datasets import load_dataset
     from smallvit.training.loop import unrecorded
 
     dataset = load_dataset(chosen.data)
@@ -158,7 +158,7 @@ def _run(recipe, dataset, chosen: argparse.Namespace) -> int:
     """Train as the command line says; tell what came of it; return the exit status."""
     from smallvit.training.loop import Session, train
 
-    if dataset.name != "cifar100":
+    if dataset.synthetic:
         print(f"Data: {dataset.name}, a synthetic stand-in. The figures say nothing of CIFAR-100.")
     session = Session(
         precision=chosen.precision,

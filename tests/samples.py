@@ -4,8 +4,7 @@ import dataclasses
 
 from keras import ops
 
-from smallvit.data.batches import Dataset
-from smallvit.data.shapes import shapes100
+from smallvit.data.datasets import paint_dataset
 from smallvit.models.swin import SwinConfig
 from smallvit.models.vit import VitConfig
 from smallvit.training.recipes import Cosine, get_recipe
@@ -87,7 +86,7 @@ TINY_VIT = VitConfig(image_size=8, dim=8, depth=1, num_heads=2, key_dim=4, local
 
 
 def tiny_dataset():
-    return Dataset("shapes100", shapes100(100, 0, image_size=8), shapes100(40, 1, image_size=8))
+    return paint_dataset(100, 40, image_size=8)
 
 
 def reference_attention_weights(layer):

@@ -60,12 +60,12 @@ def test_recipes_are_listed_with_what_is_published_and_recorded(capsys, tmp_path
 def test_reproduce_trains_what_has_no_record_and_goes_on_where_it_was_stopped(
     tmp_path, capsys, monkeypatch
 ):
-    from smallvit.data import batches
+    from smallvit.data import datasets
     from smallvit.training import loop
 
     small = {name: replace(TINY, name=name, epochs=2) for name in ("first", "second")}
     monkeypatch.setattr(loop, "RECIPES", small)
-    monkeypatch.setattr(batches, "load_dataset", lambda source: tiny_dataset())
+    monkeypatch.setattr(datasets, "load_dataset", lambda source: tiny_dataset())
     arguments = ["reproduce", "--out", str(tmp_path)]
 
     assert main([*arguments, "--time-limit", "0.00001"]) == 3
@@ -122,17 +122,17 @@ def test_a_run_killed_in_mid_training_ends_as_one_that_was_not(data_dir, tmp_pat
     assert process.returncode == -signal.SIGKILL
     done = subprocess.run(run(tmp_path / "killed"), check=True, capture_output=True, text=True)
 
-    assert "swin-keras, seed 7: 3 of 40 epochs on cifar100" in done.stdout
+    assert "swin-keras, seed 7: 3 of 40 epochs on unverified-cifar100" in done.stdout
     whole, killed = (tmp_path / out / "swin-keras" for out in ("whole", "killed"))
     assert read_record(killed / "seed-7.json").test == read_record(whole / "seed-7.json").test
     assert_same_files(whole / "seed-7.weights.h5", killed / "seed-7.weights.h5")
 
 
 def test_shapes100_is_named_as_synthetic(tmp_path, capsys, monkeypatch):
-    from smallvit.data import batches
+    from smallvit.data import datasets
 
-    tiny = batches.Dataset("shapes100", shapes100(150, 0), shapes100(50, 1))
-    monkeypatch.setattr(batches, "load_dataset", lambda source: tiny)
+    tiny = datasets.paint_dataset(150, 50)
+    monkeypatch.setattr(datasets, "load_dataset", lambda source: tiny)
     out = ["--out", str(tmp_path)]
     assert main(["train", "swin-keras", "--data", "shapes100", "--epochs", "1", *out]) == 0
     printed = capsys.readouterr().out

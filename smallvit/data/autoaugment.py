@@ -213,7 +213,7 @@ class AutoAugment:
         if images.dtype != np.uint8 or images.ndim != 4 or images.shape[-1] != 3:
             raise ValueError(
                 "AutoAugment takes uint8 images (n, height, width, 3); got "
-                f"{images.dtype} {images.shape}: let it come before any step that makes floats."
+                f"{images.dtype} {images.shape}: let it come before what makes floats."
             )
         count, height, width, _ = images.shape
         chosen = rng.integers(len(CIFAR10_POLICY), size=count)

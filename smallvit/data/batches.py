@@ -3,48 +3,18 @@
 import contextlib
 from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
-from dataclasses import dataclass
 from functools import lru_cache
 from multiprocessing import get_context
 
 import keras
 import numpy as np
 
-from smallvit.data.cifar100 import load_cifar100
-from smallvit.data.shapes import shapes100
-from smallvit.data.transforms import prepare
-from smallvit.training.recipes import Recipe
+from smallvit.data.mixing import CutMixOrMixup
+from smallvit.data.transforms import Transform, prepare
 
 AHEAD = 16
 """Batches that processes make before the model asks for them. Keras's own workers are not used:
 on JAX they lose a batch when the model is built in `fit`."""
-
-
-@dataclass(frozen=True)
-class Dataset:
-    """Images and labels, with the name that a record calls them by.
-
-    Args:
-        name: `"cifar100"` or `"shapes100"`.
-        train: uint8 images `(n, height, width, 3)` and integer labels `(n,)`.
-        test: likewise.
-    """
-
-    name: str
-    train: tuple[np.ndarray, np.ndarray]
-    test: tuple[np.ndarray, np.ndarray]
-
-
-def load_dataset(source: str | None = None) -> Dataset:
-    """The dataset that a word on the command line stands for.
-
-    Args:
-        source: where CIFAR-100 lies, as `load_cifar100` takes it, or `"shapes100"` for 10,000
-            training and 2,000 test images of the synthetic set.
-    """
-    if source == "shapes100":
-        return Dataset("shapes100", shapes100(10_000, seed=0), shapes100(2_000, seed=1))
-    return Dataset("cifar100", *load_cifar100(source))
 
 
 class Batches(keras.utils.PyDataset):
@@ -57,8 +27,14 @@ class Batches(keras.utils.PyDataset):
     Args:
         images: uint8 array `(n, height, width, 3)`.
         labels: integer array `(n,)`.
-        recipe: what is done to the images, in what order they come, how many at once.
-        seed: the run's seed, or `None` for evaluation: in order, and nothing random done.
+        num_classes: length of a one-hot label.
+        transforms: what is done to the images, in this order.
+        batch_size: images per batch.
+        mixing: what is done to a batch whole, images and labels; `None` for nothing.
+        shuffle: whether each pass visits the images in an order of its own.
+        passes: passes over the images that make an epoch. With more than one, the last, smaller
+            batch is left out.
+        seed: the run's seed, or `None` for evaluation: one pass, in order, and nothing random.
         first_epoch: epochs that were trained before.
         pool: processes that make batches ready while the model trains, as `start_workers` gives
             them; `None` to do it here.
@@ -71,20 +47,27 @@ class Batches(keras.utils.PyDataset):
         self,
         images: np.ndarray,
         labels: np.ndarray,
-        recipe: Recipe,
+        *,
+        num_classes: int,
+        transforms: tuple[Transform, ...],
+        batch_size: int,
+        mixing: CutMixOrMixup | None = None,
+        shuffle: bool = False,
+        passes: int = 1,
         seed: int | None = None,
         first_epoch: int = 0,
         pool: ProcessPoolExecutor | None = None,
     ):
         super().__init__()
-        self.images, self.labels, self.recipe = images, labels, recipe
-        self.seed, self.epoch, self.pool = seed, first_epoch, pool
+        self.images, self.labels, self.num_classes = images, labels, num_classes
+        self.transforms, self.mixing = transforms, mixing
+        self.batch_size, self.seed, self.epoch, self.pool = batch_size, seed, first_epoch, pool
+        training = seed is not None
+        self.shuffle, self.passes = shuffle and training, passes if training else 1
         self._ahead: dict[int, Future] = {}
 
     def __len__(self) -> int:
-        if self.seed is None:
-            return -(-len(self.images) // self.recipe.batch_size)
-        return steps_per_epoch(self.recipe, len(self.images))
+        return steps_per_epoch(len(self.images), self.batch_size, self.passes)
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         if self.pool is None:
@@ -96,13 +79,13 @@ class Batches(keras.utils.PyDataset):
 
     def _ingredients(self, index: int) -> tuple:
         """What `prepare` makes a batch from."""
-        places = slice(index * self.recipe.batch_size, (index + 1) * self.recipe.batch_size)
-        if self.seed is not None and self.recipe.shuffle:
-            order = _epoch_order(self.seed, self.epoch, len(self.images), self.recipe.passes)
+        places = slice(index * self.batch_size, (index + 1) * self.batch_size)
+        if self.shuffle:
+            order = _epoch_order(self.seed, self.epoch, len(self.images), self.passes)
             places = order[places]
-        one_hot = np.eye(self.recipe.model.num_classes, dtype="float32")[self.labels[places]]
+        one_hot = np.eye(self.num_classes, dtype="float32")[self.labels[places]]
         key = None if self.seed is None else (self.seed, self.epoch, index)
-        return self.images[places], one_hot, self.recipe.steps, self.recipe.mixing, key
+        return self.images[places], one_hot, self.transforms, self.mixing, key
 
     def on_epoch_end(self) -> None:
         self.epoch += 1
@@ -126,11 +109,11 @@ def start_workers(count: int) -> Iterator[ProcessPoolExecutor | None]:
         yield pool
 
 
-def steps_per_epoch(recipe: Recipe, num_images: int) -> int:
-    """Optimizer steps in an epoch of so many training images."""
-    if recipe.passes > 1:
-        return recipe.passes * num_images // recipe.batch_size
-    return -(-num_images // recipe.batch_size)
+def steps_per_epoch(num_images: int, batch_size: int, passes: int = 1) -> int:
+    """Batches in an epoch of so many passes over so many images."""
+    if passes > 1:
+        return passes * num_images // batch_size
+    return -(-num_images // batch_size)
 
 
 @lru_cache(maxsize=2)

@@ -2,7 +2,6 @@
 
 import codecs
 import gzip
-import hashlib
 import io
 import os
 import pickle
@@ -16,6 +15,18 @@ from typing import Any, ClassVar
 import numpy as np
 
 Split = tuple[np.ndarray, np.ndarray]
+
+_CLASSES = """
+    apple aquarium_fish baby bear beaver bed bee beetle bicycle bottle bowl boy bridge bus
+    butterfly camel can castle caterpillar cattle chair chimpanzee clock cloud cockroach couch crab
+    crocodile cup dinosaur dolphin elephant flatfish forest fox girl hamster house kangaroo
+    keyboard lamp lawn_mower leopard lion lizard lobster man maple_tree motorcycle mountain mouse
+    mushroom oak_tree orange orchid otter palm_tree pear pickup_truck pine_tree plain plate poppy
+    porcupine possum rabbit raccoon ray road rocket rose sea seal shark shrew skunk skyscraper
+    snail snake spider squirrel streetcar sunflower sweet_pepper table tank telephone television
+    tiger tractor train trout tulip turtle wardrobe whale willow_tree wolf woman worm
+"""
+CIFAR100_CLASSES = tuple(_CLASSES.split())
 
 _FOLDER, _ARCHIVE, _NPZ = "cifar-100-python", "cifar-100-python.tar.gz", "cifar100.npz"
 _SPLITS = ("train", "test")
@@ -59,22 +70,6 @@ def load_cifar100(data_dir: str | os.PathLike | None = None) -> tuple[Split, Spl
     if path.is_dir():
         return _read_folder(path)
     return _read_npz(path) if path.suffix == ".npz" else _read_archive(path)
-
-
-def fingerprint(*arrays: np.ndarray) -> str:
-    """Name the exact content of some arrays, for the record of a run.
-
-    Args:
-        *arrays: arrays of any shape, of numbers, strings or booleans, in an order that counts.
-
-    Returns:
-        SHA-256 of every array's dtype, shape and bytes (row by row), as 64 hexadecimal digits.
-    """
-    digest = hashlib.sha256()
-    for array in arrays:
-        digest.update(f"{array.dtype.str}{array.shape}".encode())
-        digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8))
-    return digest.hexdigest()
 
 
 def _find(path: Path) -> Path:

@@ -1,24 +1,20 @@
-"""What is done to images before a model sees them, a step at a time.
+"""What is done to images before a model sees them, one transform after another.
 
-A step is a small frozen dataclass that is called with a batch of images `(n, height, width, 3)`
-and a NumPy generator, and returns a new batch. `random` tells whether it is augmentation, for
+A transform is a small frozen dataclass, called with a batch of images `(n, height, width, 3)` and
+a NumPy generator; it returns a new batch. `random` tells whether it is augmentation, for
 training alone, or preparation, for every image that the model meets.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Protocol
 
 import numpy as np
 
 from smallvit.data.mixing import CutMixOrMixup
 
-CIFAR100_MEAN = (0.5071, 0.4865, 0.4409)
-CIFAR100_STD = (0.2673, 0.2564, 0.2762)
-"""Of red, green and blue over CIFAR-100's training images, with pixels in [0, 1]."""
 
-
-class Step(Protocol):
-    """What a recipe asks of a step."""
+class Transform(Protocol):
+    """What a recipe asks of a transform."""
 
     random: ClassVar[bool]
 
@@ -31,15 +27,17 @@ class Normalize:
     """Turn uint8 images into float32 ones of about zero mean and unit variance.
 
     Args:
-        mean: of each channel, with pixels in [0, 1].
+        mean: of each channel, with pixels in [0, 1]; `None` for the dataset's own, which
+            `fill_in_statistics` puts in its place.
         std: standard deviation, likewise.
     """
 
-    mean: tuple[float, ...] = CIFAR100_MEAN
-    std: tuple[float, ...] = CIFAR100_STD
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
     random: ClassVar[bool] = False
 
     def __call__(self, images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        _require_statistics(self, self.mean, self.std)
         mean, std = np.float32(self.mean), np.float32(self.std)
         return (images.astype("float32") / np.float32(255) - mean) / std
 
@@ -142,7 +140,8 @@ class RandomErasing:
         min_area: smallest share of the image that a rectangle takes.
         max_area: largest share.
         min_aspect: smallest height over width; the largest is its inverse.
-        fill: the paint, for each channel, in the units of the images.
+        fill: the paint, for each channel, in the units of the images; `None` for the dataset's
+            mean, which `fill_in_statistics` puts in its place.
 
     A rectangle that would not fit into the image is drawn again.
 
@@ -153,10 +152,11 @@ class RandomErasing:
     min_area: float = 0.02
     max_area: float = 0.4
     min_aspect: float = 0.3
-    fill: tuple[float, ...] = CIFAR100_MEAN
+    fill: tuple[float, ...] | None = None
     random: ClassVar[bool] = True
 
     def __call__(self, images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        _require_statistics(self, self.fill)
         erased = images.copy()
         for index in np.flatnonzero(rng.random(len(images)) < self.probability):
             top, left, height, width = self.draw_box(*images.shape[1:3], rng)
@@ -174,10 +174,38 @@ class RandomErasing:
                 return int(top), int(left), tall, wide
 
 
+def fill_in_statistics(
+    transforms: tuple[Transform, ...], mean: tuple[float, ...], std: tuple[float, ...]
+) -> tuple[Transform, ...]:
+    """The transforms with a dataset's statistics where they leave their own open, as `None`.
+
+    Args:
+        transforms: in any order.
+        mean: of each channel of the dataset, with pixels in [0, 1].
+        std: standard deviation, likewise.
+    """
+    statistics = {"mean": mean, "std": std, "fill": mean}
+
+    def fill_in(transform: Transform) -> Transform:
+        fields = vars(transform).items()
+        open_fields = {name for name, value in fields if value is None and name in statistics}
+        return replace(transform, **{name: statistics[name] for name in open_fields})
+
+    return tuple(fill_in(transform) for transform in transforms)
+
+
+def _require_statistics(transform: Transform, *statistics: tuple[float, ...] | None) -> None:
+    if None in statistics:
+        raise ValueError(
+            f"{type(transform).__name__} lacks the dataset's statistics: give them, or use "
+            "fill_in_statistics or Recipe.for_dataset."
+        )
+
+
 def prepare(
     images: np.ndarray,
     labels: np.ndarray,
-    steps: tuple[Step, ...],
+    transforms: tuple[Transform, ...],
     mixing: CutMixOrMixup | None,
     key: tuple[int, ...] | None,
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -186,7 +214,7 @@ def prepare(
     Args:
         images: uint8 array `(n, height, width, 3)`.
         labels: one-hot float32 array `(n, num_classes)`.
-        steps: what to do to the images, in this order.
+        transforms: what to do to the images, in this order.
         mixing: what to do to images and labels after that, or `None`.
         key: numbers from which all that is random follows; `None` to do nothing random.
 
@@ -194,10 +222,10 @@ def prepare(
         `(images, labels)`, float32.
     """
     if key is None:
-        steps, mixing = [step for step in steps if not step.random], None
+        transforms, mixing = [each for each in transforms if not each.random], None
     rng = None if key is None else np.random.default_rng(key)
-    for step in steps:
-        images = step(images, rng)
+    for transform in transforms:
+        images = transform(images, rng)
     return mixing(images, labels, rng) if mixing else (images, labels)
 
 

@@ -12,14 +12,8 @@ from pathlib import Path
 
 import keras
 
-from smallvit.data.batches import (
-    Batches,
-    Dataset,
-    split_validation,
-    start_workers,
-    steps_per_epoch,
-)
-from smallvit.data.cifar100 import fingerprint
+from smallvit.data.batches import split_validation, start_workers
+from smallvit.data.datasets import Dataset
 from smallvit.models.convnet import ConvNetConfig, convolutional_network
 from smallvit.models.cost import count_macs, count_parameters
 from smallvit.models.swin import SwinConfig, swin_transformer
@@ -109,7 +103,7 @@ def build_schedule(
     """
     if recipe.schedule is None:
         return recipe.learning_rate
-    steps = recipe.epochs * steps_per_epoch(recipe, num_images)
+    steps = recipe.epochs * recipe.steps_per_epoch(num_images)
     warmup_steps = round(recipe.schedule.warmup * steps)
     return keras.optimizers.schedules.CosineDecay(
         initial_learning_rate=recipe.schedule.floor,
@@ -190,6 +184,7 @@ def train(
             damaged state; if `out` cannot be written to; or if the loss is no longer a number.
     """
     require_mounted(out)
+    recipe = recipe.for_dataset(dataset)
     session = session or Session()
     if session.distribute:
         split_cpu(_batch_sizes(recipe, dataset))
@@ -210,7 +205,7 @@ def train(
         test = _evaluate(model, planned, dataset) if finished else None
     record = Record(
         recipe=recipe.name,
-        complete=len(history) == recipe.epochs and dataset.name == "cifar100",
+        complete=len(history) == recipe.epochs and dataset.name == "cifar100" and dataset.published,
         history=history,
         test=test,
         parameters=count_parameters(model),
@@ -296,7 +291,7 @@ def _settings(recipe: Recipe, dataset: Dataset, seed: int, epochs: int, precisio
         "epochs": epochs,
         "backend": keras.backend.backend(),
         "precision": precision,
-        "data_fingerprint": fingerprint(*dataset.train, *dataset.test),
+        "data_fingerprint": dataset.fingerprint,
     }
     return json.loads(json.dumps(settings))  # as they read back: tuples become lists
 
@@ -327,8 +322,8 @@ def _fit(
     first_epoch = checkpoint.restore(model)
     with start_workers(session.workers) as pool:
         model.fit(
-            Batches(*train_split, recipe, seed, first_epoch, pool),
-            validation_data=Batches(*validation_split, recipe, pool=pool),
+            recipe.batches(*train_split, seed, first_epoch, pool),
+            validation_data=recipe.batches(*validation_split, pool=pool),
             initial_epoch=first_epoch,
             epochs=recipe.epochs,
             shuffle=False,  # `Batches` sees to the order
@@ -352,7 +347,7 @@ def _cost(recipe: Recipe) -> int:
 def _evaluate(model: keras.Model, recipe: Recipe, dataset: Dataset) -> dict[str, float]:
     """Loss and accuracies on the test images."""
     figures = model.evaluate(
-        Batches(*dataset.test, recipe), return_dict=True, verbose=progress_verbosity()
+        recipe.batches(*dataset.test), return_dict=True, verbose=progress_verbosity()
     )
     return {name: float(value) for name, value in figures.items()}
 

@@ -1,9 +1,14 @@
 """Recipes: everything a training run is made of, each under a name, beside what was published."""
 
 import dataclasses
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from smallvit.data.autoaugment import AutoAugment
+from smallvit.data.batches import Batches, steps_per_epoch
+from smallvit.data.datasets import Dataset
 from smallvit.data.mixing import CutMixOrMixup
 from smallvit.data.transforms import (
     UNIT_RANGE,
@@ -14,7 +19,8 @@ from smallvit.data.transforms import (
     RandomRotation,
     RandomZoom,
     Resize,
-    Step,
+    Transform,
+    fill_in_statistics,
 )
 from smallvit.models import swin, vit
 from smallvit.models.convnet import ConvNetConfig
@@ -64,7 +70,7 @@ class Recipe:
         summary: one line on what it is.
         model: the network's configuration.
         parameters: the network's trainable parameters.
-        steps: what is done to the images, in this order; only the steps that are not random are
+        transforms: what is done to the images, in this order; only those that are not random are
             done to images that the model is tested with.
         epochs: an epoch is `passes` over the training images.
         batch_size: images a step.
@@ -89,7 +95,7 @@ class Recipe:
     summary: str
     model: ConvNetConfig | SwinConfig | VitConfig
     parameters: int
-    steps: tuple[Step, ...]
+    transforms: tuple[Transform, ...]
     epochs: int
     batch_size: int
     learning_rate: float
@@ -106,8 +112,48 @@ class Recipe:
 
     def to_dict(self) -> dict:
         """The recipe as plain dicts, lists, strings and numbers, as a record keeps it."""
-        steps = [{"step": type(step).__name__, **dataclasses.asdict(step)} for step in self.steps]
-        return {**dataclasses.asdict(self), "steps": steps}
+        recipe = dataclasses.asdict(self)
+        del recipe["transforms"]
+        # Records call transforms steps; the reader of records is to know both names first.
+        recipe["steps"] = [
+            {"step": type(each).__name__, **dataclasses.asdict(each)} for each in self.transforms
+        ]
+        return recipe
+
+    def for_dataset(self, dataset: Dataset) -> "Recipe":
+        """The recipe with the dataset's number of classes and, where left open, its statistics."""
+        return replace(
+            self,
+            model=replace(self.model, num_classes=len(dataset.classes)),
+            transforms=fill_in_statistics(self.transforms, dataset.mean, dataset.std),
+        )
+
+    def batches(
+        self,
+        images: np.ndarray,
+        labels: np.ndarray,
+        seed: int | None = None,
+        first_epoch: int = 0,
+        pool: ProcessPoolExecutor | None = None,
+    ) -> Batches:
+        """The recipe's batches of these images; arguments as for `Batches`."""
+        return Batches(
+            images,
+            labels,
+            num_classes=self.model.num_classes,
+            transforms=self.transforms,
+            batch_size=self.batch_size,
+            mixing=self.mixing,
+            shuffle=self.shuffle,
+            passes=self.passes,
+            seed=seed,
+            first_epoch=first_epoch,
+            pool=pool,
+        )
+
+    def steps_per_epoch(self, num_images: int) -> int:
+        """Optimizer steps per epoch of so many training images."""
+        return steps_per_epoch(num_images, self.batch_size, self.passes)
 
 
 SWIN_KERAS = Recipe(
@@ -115,7 +161,10 @@ SWIN_KERAS = Recipe(
     summary="Swin as the Keras code example trains it: one stage, window 2",
     model=swin.SWIN_KERAS,
     parameters=162_996,
-    steps=(RandomFlip(), UNIT_RANGE),  # the example's `random_crop` to the full size does nothing
+    transforms=(
+        RandomFlip(),
+        UNIT_RANGE,
+    ),  # the example's `random_crop` to the full size does nothing
     epochs=40,
     batch_size=128,
     learning_rate=1e-3,
@@ -136,7 +185,7 @@ SWIN_FIXED = replace(
     name="swin-fixed",
     summary="the same with its faults mended, in as many epochs",
     model=swin.SWIN_FIXED,
-    steps=(RandomFlip(), RandomCrop(padding=4), Normalize()),
+    transforms=(RandomFlip(), RandomCrop(padding=4), Normalize()),
     weight_decay=0.05,
     shuffle=True,
     published=None,
@@ -150,7 +199,7 @@ VIT_KERAS = Recipe(
     summary="ViT as the Keras code example trains it, at 72 pixels",
     model=vit.VIT_KERAS,
     parameters=21_759_012,
-    steps=(Normalize(), Resize(72), RandomFlip(), RandomRotation(0.02), RandomZoom(0.2)),
+    transforms=(Normalize(), Resize(72), RandomFlip(), RandomRotation(0.02), RandomZoom(0.2)),
     epochs=50,
     batch_size=256,
     learning_rate=1e-3,  # constant: the example builds a schedule and does not use it
@@ -200,7 +249,7 @@ def _paper(
         summary=f"{name.removesuffix('-paper')} of the SPT and LSA paper",
         model=model,
         parameters=parameters,
-        steps=(
+        transforms=(
             RandomFlip(),
             RandomCrop(padding=4),
             AutoAugment(),
@@ -277,7 +326,7 @@ def _rung(
         summary=summary,
         model=model,
         parameters=parameters,
-        steps=(RandomFlip(), RandomCrop(padding=4), Normalize()),
+        transforms=(RandomFlip(), RandomCrop(padding=4), Normalize()),
         epochs=18,
         batch_size=128,
         learning_rate=2e-3,

@@ -13,7 +13,7 @@ import keras
 import numpy as np
 import pytest
 
-from smallvit.data.cifar100 import DataError, fingerprint, load_cifar100
+from smallvit.data.cifar100 import DataError, load_cifar100
 
 TRAIN, TEST = 12, 5
 
@@ -454,42 +454,3 @@ def test_archive_links_are_not_followed(tmp_path):
     members = {"cifar-100-python/test": batch, "cifar-100-python/train": str(tmp_path / "secret")}
     write_archive(tmp_path, members)
     assert "lacks 'cifar-100-python/train'" in error_of(tmp_path)
-
-
-# Fingerprints
-
-
-def test_fingerprint_is_the_sha256_that_it_says():
-    # printf '|u1(3,)\1\2\3' | sha256sum
-    expected = "ece2fac43f58c01b21910d7b9b2e92edbe5e9adf2d14f43cc8992c7c8000a7fa"
-    assert fingerprint(np.array([1, 2, 3], np.uint8)) == expected
-
-
-def test_fingerprint_tells_content_and_not_memory_order():
-    array = np.arange(6).reshape(2, 3)
-    assert fingerprint(array) == fingerprint(np.asfortranarray(array)) == fingerprint(array.copy())
-    assert fingerprint(array) == fingerprint(np.repeat(array, 2, axis=1)[:, ::2])
-
-
-def test_fingerprint_tells_arrays_apart():
-    array = np.arange(6)
-    changed = array.copy()
-    changed[-1] += 1
-    marks = [
-        fingerprint(),
-        fingerprint(array),
-        fingerprint(changed),
-        fingerprint(array.reshape(2, 3)),
-        fingerprint(array.astype(np.uint64)),
-        fingerprint(array, changed),
-        fingerprint(changed, array),
-        fingerprint(np.concatenate([array, changed])),
-        fingerprint(np.array(0)),
-        fingerprint(np.empty((0, 3))),
-    ]
-    assert len(set(marks)) == len(marks)
-
-
-def test_fingerprint_refuses_objects():
-    with pytest.raises(TypeError):
-        fingerprint(np.array([{}], object))

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from samples import TINY, TINY_VIT, tiny_dataset
 
-from smallvit.data.batches import Batches, steps_per_epoch
+from smallvit.data.batches import Batches
 from smallvit.models.swin import swin_transformer
-from smallvit.training import loop
+from smallvit.training import loop, recipes
 from smallvit.training.callbacks import Checkpoint, TrainingError
 from smallvit.training.loop import Session, train
 from smallvit.training.recipes import BEST_EPOCH, get_recipe
@@ -54,7 +54,7 @@ def test_the_recorded_weights_give_the_recorded_figures(finished, dataset):
     model = loop.build_model(TINY)
     loop.compile_model(model, TINY, 100)
     keras.Model(model.inputs, model.outputs).load_weights(out / "tiny" / "seed-3.weights.h5")
-    test = model.evaluate(Batches(*dataset.test, TINY), return_dict=True, verbose=0)
+    test = model.evaluate(TINY.batches(*dataset.test), return_dict=True, verbose=0)
     assert test == pytest.approx(record.test, rel=1e-5)
 
 
@@ -177,7 +177,7 @@ def test_the_schedule_is_a_line_and_half_a_cosine():
 @pytest.mark.parametrize("name", ["vit-paper", "swin-paper-3e-3"])
 def test_the_papers_schedule_ends_with_its_117100_steps(name):
     recipe = get_recipe(name)
-    assert steps_per_epoch(recipe, 50_000) * recipe.epochs == 117_100
+    assert recipe.steps_per_epoch(50_000) * recipe.epochs == 117_100
     schedule = loop.build_schedule(recipe, 50_000)
     assert float(schedule(11_710)) == pytest.approx(recipe.learning_rate)
     assert float(schedule(117_100)) == pytest.approx(1e-6, rel=1e-3)
@@ -304,24 +304,24 @@ def test_a_recipe_may_take_the_first_of_the_training_images_only(dataset, tmp_pa
     seen = []
 
     class Watched(Batches):
-        def __init__(self, images, labels, *arguments, **options):
-            super().__init__(images, labels, *arguments, **options)
+        def __init__(self, images, labels, **options):
+            super().__init__(images, labels, **options)
             seen.append((len(images), len(labels)))
 
-    monkeypatch.setattr(loop, "Batches", Watched)
+    monkeypatch.setattr(recipes, "Batches", Watched)
     train(dataclasses.replace(TINY, train_images=30), dataset, tmp_path, epochs=1)
     assert seen == [(30, 30), (10, 10), (40, 40)]  # training, validation, test
 
 
 def test_what_is_not_recorded_is_listed_from_the_cheapest_on(finished, monkeypatch):
     costs = {"large": (3, 1), "tiny": (1, 1), "long": (1, 5), "small": (1, 2)}  # blocks, epochs
-    recipes = {
+    those = {
         name: dataclasses.replace(
             TINY, name=name, model=dataclasses.replace(TINY_VIT, depth=depth), epochs=epochs
         )
         for name, (depth, epochs) in costs.items()
     }
-    monkeypatch.setattr(loop, "RECIPES", recipes)
+    monkeypatch.setattr(loop, "RECIPES", those)
     out, _ = finished  # it holds a record of "tiny"
     assert [recipe.name for recipe in loop.unrecorded(out)] == ["small", "large", "long"]
 

@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 from samples import PARAMETERS
 
-from smallvit.data.batches import steps_per_epoch
 from smallvit.models import swin, vit
 from smallvit.models.cost import count_macs
 from smallvit.training.loop import build_model
@@ -32,7 +31,9 @@ def test_an_unknown_recipe_is_answered_with_those_there_are():
 def test_a_recipe_can_be_kept_in_a_record(recipe):
     kept = json.loads(json.dumps(recipe.to_dict()))
     assert kept["model"]["num_classes"] == recipe.model.num_classes
-    assert [step["step"] for step in kept["steps"]] == [type(s).__name__ for s in recipe.steps]
+    assert [step["step"] for step in kept["steps"]] == [
+        type(each).__name__ for each in recipe.transforms
+    ]
     assert kept["published"] == (recipe.published and asdict(recipe.published))
 
 
@@ -67,8 +68,8 @@ def test_the_rungs_are_of_one_size():
 @pytest.mark.parametrize("recipe", LADDER_BY_SIZE, ids=lambda recipe: recipe.name)
 def test_fewer_images_are_seen_in_as_many_steps(recipe):
     whole = get_recipe(recipe.name.rpartition("-")[0])
-    steps = steps_per_epoch(recipe, recipe.train_images)
-    assert steps == pytest.approx(steps_per_epoch(whole, 45_000), abs=1)
+    steps = recipe.steps_per_epoch(recipe.train_images)
+    assert steps == pytest.approx(whole.steps_per_epoch(45_000), abs=1)
     assert (recipe.epochs, recipe.model) == (whole.epochs, whole.model)
 
 
