@@ -40,8 +40,8 @@ class Picture:
 
 
 def with_alt(svg: str, alt: str) -> str:
-    """SVG markup that screen readers take for one image with this text."""
-    return svg.replace("<svg ", f'<svg role="img" aria-label="{escape(alt)}" ', 1)
+    """Markup that screen readers take for one image with this text."""
+    return svg.replace(" ", f' role="img" aria-label="{escape(alt)}" ', 1)
 
 
 def draw_windows(
@@ -278,6 +278,11 @@ def svg_document(content: str, width: float, height: float, attributes: str) -> 
         f'width="{width + 4:g}" style="max-width: 100%; height: auto" {attributes}>'
         f"{content}</svg>"
     )
+
+
+def once(content: str, attributes: str = "") -> str:
+    """A part without groups that many frames of a figure share; `explore` stores it once."""
+    return f'<g class="once" {attributes}>{content}</g>'
 
 
 def _image(pixels: np.ndarray) -> str:

@@ -1,111 +1,181 @@
-"""Interactive figures that need no kernel: every frame is drawn beforehand.
+"""Interactive figures that need no kernel: every frame is drawn in advance.
 
-In a built page, sliders are the browser's own and switch between the frames with one line of
-script; no widget library is loaded, and the page works from disk. On a live kernel the same
-figure is a set of ipywidgets, 7 or 8, and the kernel sends the frame.
+In a built page the controls are the browser's own, and three lines of script switch between the
+frames: no widget library is loaded, and the page works from disk. All frames lie on top of one
+another, so the figure keeps the height of the tallest. On a live kernel the same figure is a set
+of ipywidgets, 7 or 8, and the kernel sends the frame.
 """
 
-import json
-from collections.abc import Callable, Sequence
+import re
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from hashlib import sha256
 from html import escape
 from itertools import product
 from typing import Any
 
+from smallvit.book.choices import Slider, grid, options, spoken
 from smallvit.book.drawings import figure_to_svg, with_alt
 
-MAX_FRAMES = 100
+__all__ = ["Explorer", "explore", "grid", "options"]
 
-# Sliders count in places; frames lie in the order of itertools.product.
-_ON_INPUT = (
-    "const figure = this.closest('figure'), sliders = [...figure.querySelectorAll('input')];"
-    "const index = sliders.reduce((n, s) => n * (+s.max + 1) + +s.value, 0);"
-    "const label = JSON.parse(this.dataset.labels)[+this.value];"
-    "this.nextElementSibling.value = label; this.setAttribute('aria-valuetext', label);"
-    "figure.querySelectorAll('.explorer-frame').forEach((f, i) => { f.hidden = i !== index; });"
-)
+MAX_FRAMES = 400
+MAX_BYTES = 1_000_000
+
+_PART = re.compile(r'<image [^>]*href="data:[^>]*/>|<g class="once".*?</g>', re.DOTALL)
+
+# Choices count in places; frames lie in the order of itertools.product.
+_SHOW_FRAME = """let frame = 0;
+for (const choice of this.querySelectorAll('.explorer-choice')) {
+  const input = choice.querySelector('input:checked, input[type=range]');
+  const labels = JSON.parse(choice.dataset.labels), output = choice.querySelector('output');
+  frame = frame * labels.length + +input.value;
+  if (output) output.value = labels[input.value];
+  if (input.type === 'range') input.setAttribute('aria-valuetext', labels[input.value]);
+}
+for (const stack of this.querySelectorAll('.explorer-stack'))
+  [...stack.children].forEach((child, i) => {
+    child.style.visibility = i === frame ? 'visible' : 'hidden';
+  });"""
+# A click on a drawn grid, data-pick="name rows columns", chooses a radio button.
+_PICK_TOKEN = """const drawn = event.target.closest('[data-pick]');
+if (drawn) {
+  const [name, rows, columns] = drawn.dataset.pick.split(' ');
+  const box = drawn.getBoundingClientRect();
+  const row = Math.floor((event.clientY - box.top) / box.height * rows);
+  const column = Math.floor((event.clientX - box.left) / box.width * columns);
+  this.querySelector(`input[name=${name}][value='${row * columns + column}']`)?.click();
+}"""
+# The browser steps through radio buttons one by one; in a grid, up and down skip a row.
+_MOVE_IN_GRID = """const grid = event.target.closest('[data-columns]');
+const columns = +grid?.dataset.columns;
+const step = {ArrowLeft: -1, ArrowRight: 1, ArrowUp: -columns, ArrowDown: columns}[event.key];
+if (grid && step) {
+  event.preventDefault();
+  const tokens = [...grid.querySelectorAll('input')];
+  const next = tokens[tokens.indexOf(event.target) + step];
+  if (next) { next.focus(); next.click(); }
+}"""
 
 
 def explore(
     draw: Callable[..., Any],
     caption: Callable[..., str],
-    **choices: Sequence[Any],
+    start: Mapping[str, Any] | None = None,
+    **choices: Slider | Sequence[Any],
 ) -> "Explorer":
-    """Show a drawing that changes with sliders.
+    """Show a drawing that changes with what the reader chooses.
 
     Args:
         draw: called once for each combination of choices, by name; returns SVG markup or a
             Matplotlib figure.
-        caption: called likewise; returns the sentence under the picture, which is also what
-            screen readers are told of it.
-        **choices: the values that each slider runs through, under the name of the argument;
-            underscores are shown as spaces.
+        caption: called likewise; returns the sentence under the picture, which is also its text
+            alternative.
+        start: the values to open with, by name; the first value of each choice by default.
+        **choices: under the name of the argument, the values of a slider, `options(...)` or
+            `grid(rows, columns)`; underscores are shown as spaces.
 
     Returns:
         A figure that a notebook shows as the last value of a cell.
 
     Raises:
-        ValueError: if there is nothing to choose, or there are more than 100 combinations.
+        ValueError: if there is nothing to choose, there are more than 400 combinations, `start`
+            is not among them, or the figure weighs more than a megabyte.
     """
-    return Explorer(draw, caption, choices)
+    return Explorer(draw, caption, start or {}, choices)
 
 
 class Explorer:
     """What `explore` returns: all frames, and the two ways to show them.
 
     Attributes:
-        choices: the values of each slider, by name.
-        frames: the markup of each combination, the last slider changing fastest.
+        choices: a `Slider`, `Options` or `Grid` by name.
+        start: the place of each choice that the figure opens with.
+        pictures: the markup of each combination, the last choice changing fastest.
+        captions: the sentence under each.
     """
 
-    def __init__(self, draw: Callable, caption: Callable, choices: dict[str, Sequence[Any]]):
-        self.choices = {name: list(values) for name, values in choices.items()}
-        combinations = list(product(*self.choices.values()))
+    def __init__(self, draw: Callable, caption: Callable, start: Mapping, choices: Mapping):
+        self.choices = {
+            name: values if isinstance(values, Slider) else Slider(values)
+            for name, values in choices.items()
+        }
+        combinations = list(product(*(choice.values for choice in self.choices.values())))
         if not choices or not 0 < len(combinations) <= MAX_FRAMES:
             raise ValueError(
-                f"explore draws from 1 to {MAX_FRAMES} frames beforehand; "
+                f"explore draws from 1 to {MAX_FRAMES} frames in advance; "
                 f"these choices make {len(combinations) if choices else 0}."
             )
-        self.frames = []
+        for name, value in start.items():
+            if name not in self.choices or value not in self.choices[name].values:
+                raise ValueError(f"The start {name}={value!r} is none of the choices.")
+        self.start = [
+            choice.values.index(start[name]) if name in start else 0
+            for name, choice in self.choices.items()
+        ]
+        self.pictures, self.captions = [], []
         for values in combinations:
             chosen = dict(zip(self.choices, values, strict=True))
-            self.frames.append(_frame(draw(**chosen), caption(**chosen)))
+            drawing, sentence = draw(**chosen), caption(**chosen)
+            svg = drawing if isinstance(drawing, str) else figure_to_svg(drawing)
+            self.pictures.append(with_alt(svg, sentence))
+            self.captions.append(sentence)
+        if (weight := len(self.to_html())) > MAX_BYTES:
+            raise ValueError(
+                f"This figure weighs {weight / 1e6:.1f} MB, more than {MAX_BYTES / 1e6:g}: "
+                "draw fewer or simpler frames."
+            )
 
     def to_html(self) -> str:
         """The whole figure as HTML that works without a kernel and without a network."""
-        sliders = "".join(_slider(name, values) for name, values in self.choices.items())
-        frames = "".join(
-            f'<div class="explorer-frame"{" hidden" if number else ""}>{frame}</div>'
-            for number, frame in enumerate(self.frames)
+        controls = "".join(
+            choice.to_html(
+                name, place, all(f'data-pick="{name} ' in picture for picture in self.pictures)
+            )
+            for (name, choice), place in zip(self.choices.items(), self.start, strict=True)
         )
+        pictures, shared = _share_parts(self.pictures)
+        captions = [escape(caption) for caption in self.captions]
+        shown = self._frame(self.start)
+        # A form of its own keeps the radio buttons of two figures apart.
         return (
-            f'<figure class="explorer"><div class="explorer-controls">{sliders}</div>'
-            f"{frames}</figure>"
+            f'<figure class="explorer" oninput="{escape(_SHOW_FRAME)}" '
+            f'onclick="{escape(_PICK_TOKEN)}" onkeydown="{escape(_MOVE_IN_GRID)}">'
+            '<form class="explorer-controls" autocomplete="off" onsubmit="return false">'
+            f"{controls}</form>{shared}"
+            f'<div class="explorer-stack" style="display: grid">'
+            f"{_stack('div', 'explorer-frame', pictures, shown)}</div>"
+            '<figcaption class="explorer-stack" style="display: grid" aria-live="polite">'
+            f"{_stack('p', 'explorer-caption', captions, shown)}</figcaption></figure>"
         )
 
     def to_widget(self) -> Any:
         """The figure as ipywidgets, for a live kernel."""
         import ipywidgets
 
-        sliders = [
-            ipywidgets.SelectionSlider(
-                options=[(str(value), place) for place, value in enumerate(values)],
-                value=0,
-                description=_label(name),
-                style={"description_width": "initial"},
-            )
-            for name, values in self.choices.items()
+        places = list(self.start)
+        picture = ipywidgets.HTML()
+
+        def show() -> None:
+            frame = self._frame(places)
+            picture.value = f"{self.pictures[frame]}<p>{escape(self.captions[frame])}</p>"
+
+        def pick(number: int, place: int) -> None:
+            places[number] = place
+            show()
+
+        show()
+        controls = [
+            choice.to_widget(name, places[n], lambda place, n=n: pick(n, place))
+            for n, (name, choice) in enumerate(self.choices.items())
         ]
-        picture = ipywidgets.HTML(self.frames[0])
+        return ipywidgets.VBox([*controls, picture])
 
-        def show(_change: dict) -> None:
-            index = 0
-            for slider, values in zip(sliders, self.choices.values(), strict=True):
-                index = index * len(values) + slider.value
-            picture.value = self.frames[index]
-
-        for slider in sliders:
-            slider.observe(show, "value")
-        return ipywidgets.VBox([*sliders, picture])
+    def _frame(self, places: Sequence[int]) -> int:
+        frame = 0
+        for choice, place in zip(self.choices.values(), places, strict=True):
+            frame = frame * len(choice.values) + place
+        return frame
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict:
         view = {"version_major": 2, "version_minor": 0, "model_id": self.to_widget().model_id}
@@ -116,28 +186,30 @@ class Explorer:
         }
 
     def __repr__(self) -> str:
-        sliders = ", ".join(
-            f"{_label(name)} from {values[0]} to {values[-1]}"
-            for name, values in self.choices.items()
-        )
-        return f"<Interactive figure: {sliders}>"
+        return f"<Interactive figure: choose {', '.join(map(spoken, self.choices))}>"
 
 
-def _frame(drawing: Any, caption: str) -> str:
-    svg = drawing if isinstance(drawing, str) else figure_to_svg(drawing)
-    return f'{with_alt(svg, caption)}<p class="explorer-caption">{escape(caption)}</p>'
-
-
-def _slider(name: str, values: Sequence[Any]) -> str:
-    labels = [str(value) for value in values]
-    return (
-        f'<label><span class="explorer-name">{escape(_label(name))}</span> '
-        f'<input type="range" min="0" max="{len(labels) - 1}" step="1" value="0" '
-        f'autocomplete="off" aria-valuetext="{escape(labels[0])}" '
-        f'data-labels="{escape(json.dumps(labels))}" oninput="{escape(_ON_INPUT)}"/> '
-        f"<output>{escape(labels[0])}</output></label>"
+def _stack(tag: str, name: str, contents: Sequence[str], shown: int) -> str:
+    """Elements on top of one another, all but one invisible."""
+    return "".join(
+        f'<{tag} class="{name}" style="grid-area: 1 / 1; '
+        f'visibility: {"visible" if number == shown else "hidden"}">{content}</{tag}>'
+        for number, content in enumerate(contents)
     )
 
 
-def _label(name: str) -> str:
-    return name.replace("_", " ")
+def _share_parts(pictures: Sequence[str]) -> tuple[list[str], str]:
+    """Replace parts that occur more than once by references to one copy, also returned."""
+    counts = Counter(part for picture in pictures for part in _PART.findall(picture))
+    figure = sha256("".join(pictures).encode()).hexdigest()[:8]
+    repeated = [part for part, count in counts.items() if count > 1]
+    names = {part: f"part-{figure}-{n}" for n, part in enumerate(repeated)}
+    if not names:
+        return list(pictures), ""
+    copies = "".join(part.replace(" ", f' id="{name}" ', 1) for part, name in names.items())
+    refer = [
+        _PART.sub(lambda m: f'<use href="#{names[m[0]]}"/>' if m[0] in names else m[0], picture)
+        for picture in pictures
+    ]
+    drawing = '<svg width="0" height="0" style="position: absolute" aria-hidden="true">'
+    return refer, f"{drawing}<defs>{copies}</defs></svg>"

@@ -1,4 +1,5 @@
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -6,6 +7,13 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).parents[2]
+HTML = ROOT / "_build" / "html"
+BUILT = sorted(
+    path.relative_to(HTML).with_suffix("").as_posix()
+    for path in HTML.rglob("*.html")
+    if "_static" not in path.parts and path != HTML / "index.html"
+)
+OPEN_DETAILS = "document.querySelectorAll('details').forEach(node => { node.open = true })"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 BROWSER_FLAGS = [
     "--no-sandbox",
@@ -60,3 +68,34 @@ def browser():
         browser = driver.chromium.launch(executable_path=executable, args=BROWSER_FLAGS)
         yield browser
         browser.close()
+
+
+class Visit:
+    """A page in the browser, with what it complained about and asked for while it loaded."""
+
+    def __init__(self, context, address):
+        self.errors, self.requests = [], []
+        self.page = context.new_page()
+        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+        self.page.on(
+            "console",
+            lambda message: message.type == "error" and self.errors.append(message.text),
+        )
+        self.page.on("request", lambda request: self.requests.append(request.url))
+        self.page.on("requestfailed", lambda request: self.errors.append(f"failed: {request.url}"))
+        self.page.goto(address)
+
+
+@pytest.fixture(scope="module")
+def open_page(html, browser):
+    contexts = []
+
+    def visit(name, query="", **options):
+        context = browser.new_context(**{"viewport": {"width": 1400, "height": 1000}} | options)
+        context.route(re.compile(r"^https?:"), lambda route: route.abort())
+        contexts.append(context)
+        return Visit(context, (HTML / name).with_suffix(".html").as_uri() + query)
+
+    yield visit
+    for context in contexts:
+        context.close()

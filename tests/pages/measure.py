@@ -2,7 +2,7 @@
 
 A page comes from a server on this machine into a browser that has kept nothing. Figures are
 interactive figures: expected counts the chapter's calls of `explore`, found those in the page,
-answering those of which every slider changes the picture. The times are seconds from the request
+answering those of which every choice changes the frame. The times are seconds from the request
 until the largest thing in view was painted, and until the first figure could be moved; on a page
 without figures, until the page had loaded.
 """
@@ -14,25 +14,24 @@ import re
 import shutil
 import threading
 
-from conftest import BROWSER_FLAGS, BROWSERS, ROOT, read_toc
+from conftest import BROWSER_FLAGS, BROWSERS, HTML, ROOT, Visit, read_toc
 from playwright.sync_api import sync_playwright
-from test_pages import Visit
 
-HTML = ROOT / "_build" / "html"
 READY = """() => {
-    const slider = document.querySelector('figure.explorer input[type=range]');
-    if (slider ? slider.checkVisibility() : document.readyState === 'complete')
+    const choice = document.querySelector('figure.explorer .explorer-choice');
+    if (choice ? choice.checkVisibility() : document.readyState === 'complete')
         return performance.now() / 1000;
 }"""
 LARGEST_PAINT = """() => new Promise(resolve => new PerformanceObserver(list =>
     resolve(list.getEntries().at(-1).startTime / 1000)
 ).observe({type: 'largest-contentful-paint', buffered: true}))"""
-ANSWERS = """figure => [...figure.querySelectorAll('input[type=range]')].every(slider => {
+ANSWERS = """figure => [...figure.querySelectorAll('.explorer-choice')].every(choice => {
     const shown = () => [...figure.querySelectorAll('.explorer-frame')]
-        .find(frame => frame.checkVisibility()).innerHTML;
-    const before = shown();
-    slider.value = slider.value === slider.max ? slider.min : slider.max;
-    slider.dispatchEvent(new Event('input', {bubbles: true}));
+        .findIndex(frame => frame.checkVisibility({visibilityProperty: true}));
+    const before = shown(), input = choice.querySelector('input[type=range], input:not(:checked)');
+    if (input.type === 'range') input.value = input.value === input.max ? input.min : input.max;
+    else input.checked = true;
+    input.dispatchEvent(new Event('input', {bubbles: true}));
     return shown() !== before;
 })"""
 

@@ -1,66 +1,17 @@
 """The built pages in a browser, loaded from disk as a reader without a network would."""
 
-import json
 import re
 from itertools import pairwise
 
 import pytest
 import yaml
-from conftest import ROOT, notebooks, read_toc
+from conftest import BUILT, OPEN_DETAILS, ROOT, read_toc
 
-HTML = ROOT / "_build" / "html"
-BUILT = sorted(
-    path.relative_to(HTML).with_suffix("").as_posix()
-    for path in HTML.rglob("*.html")
-    if "_static" not in path.parts and path != HTML / "index.html"
-)
-MEGABYTE = 1_000_000
+MAX_BYTES = 1_500_000  # of a page's own content
 
-OPEN_DETAILS = "document.querySelectorAll('details').forEach(node => { node.open = true })"
 TYPESET = "window.MathJax && MathJax.startup.promise"
-LOOK_AT_FIGURE = """figure => {
-    const frames = [...figure.querySelectorAll('.explorer-frame')];
-    const copy = figure.cloneNode(true);
-    copy.querySelectorAll('.explorer-frame, script, style').forEach(node => node.remove());
-    return {
-        frames: frames.filter(frame => frame.checkVisibility()).map(frame => frame.innerHTML),
-        text: copy.textContent,
-    };
-}"""
 # Code in the theme's colours, and the list of references, for which docutils uses old roles.
 NOT_OURS = (".highlight", ".citation-list")
-STEPS = 3  # of each slider, besides a jump to either end
-
-
-class Visit:
-    """A page in the browser, with what it complained about and asked for while it loaded."""
-
-    def __init__(self, context, address):
-        self.errors, self.requests = [], []
-        self.page = context.new_page()
-        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
-        self.page.on(
-            "console",
-            lambda message: message.type == "error" and self.errors.append(message.text),
-        )
-        self.page.on("request", lambda request: self.requests.append(request.url))
-        self.page.on("requestfailed", lambda request: self.errors.append(f"failed: {request.url}"))
-        self.page.goto(address)
-
-
-@pytest.fixture(scope="module")
-def open_page(html, browser):
-    contexts = []
-
-    def visit(name, query="", **options):
-        context = browser.new_context(viewport={"width": 1400, "height": 1000}, **options)
-        context.route(re.compile(r"^https?:"), lambda route: route.abort())
-        contexts.append(context)
-        return Visit(context, (HTML / name).with_suffix(".html").as_uri() + query)
-
-    yield visit
-    for context in contexts:
-        context.close()
 
 
 @pytest.fixture(scope="module", params=BUILT or read_toc())
@@ -117,41 +68,11 @@ def test_is_accessible(visit, scheme, rules):
     assert result.violations_count == 0, result.generate_report()
 
 
-def test_explorers_answer_the_keyboard(visit):
-    for figure in visit.page.locator("figure.explorer").all():
-        sliders = figure.locator("input[type=range]").all()
-        assert sliders
-        for slider in sliders:
-            slider.press("End")
-            assert len(figure.evaluate(LOOK_AT_FIGURE)["frames"]) == 1
-            slider.press("Home")
-            before = figure.evaluate(LOOK_AT_FIGURE)
-            assert len(before["frames"]) == 1
-            positions = int(slider.get_attribute("max")) - int(slider.get_attribute("min"))
-            for _ in range(min(positions, STEPS)):
-                slider.press("ArrowRight")
-                after = figure.evaluate(LOOK_AT_FIGURE)
-                assert len(after["frames"]) == 1
-                assert after["frames"] != before["frames"]
-                assert after["text"] != before["text"]
-                before = after
-
-
-@pytest.mark.parametrize("name", notebooks())
-def test_chapter_shows_all_its_explorers(open_page, name):
-    cells = json.loads((ROOT / name).with_suffix(".ipynb").read_text())["cells"]
-    code = "".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
-    expected = len(re.findall(r"\bexplore\(", code)) - len(re.findall(r"\bdef explore\(", code))
-    page = open_page(name).page
-    assert page.locator("figure.explorer").count() >= expected
-    page.close()
-
-
 @pytest.mark.parametrize("name", read_toc())
 def test_page_is_built_and_light(html, name):
     page = html / f"{name}.html"
     assert page.exists()
-    assert page.stat().st_size < MEGABYTE
+    assert page.stat().st_size < MAX_BYTES
 
 
 @pytest.mark.parametrize("name", read_toc())
