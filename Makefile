@@ -1,10 +1,17 @@
 PYTHON ?= python3
 PORT ?= 8000
+
+# What a person types or pastes. `value` keeps make from expanding it; as recipes read it from the
+# environment, quoted, the shell does not run it either.
+override URL := $(value URL)
+override PORT := $(value PORT)
+export URL PORT
+
 NOTEBOOKS ?= $(shell find book -name '*.ipynb' -not -path '*/.ipynb_checkpoints/*')
 
 BIN := .venv/bin
 PYTEST_FLAGS := -rs -n auto --dist loadfile --no-loadscope-reorder
-UNIT_TESTS := tests --ignore tests/pages
+UNIT_TESTS := tests --ignore tests/pages --ignore tests/repository
 
 export JUPYTER_PATH := $(CURDIR)/book/_kernel:$(JUPYTER_PATH)
 export TF_CPP_MIN_LOG_LEVEL ?= 3
@@ -19,8 +26,7 @@ book: .venv/.installed ## build the book: _build/html/index.html
 	$(BIN)/jupyter-book build -W --keep-going .
 
 serve: book ## build the book and show it on this machine's port PORT
-	@echo "The book is at http://localhost:$(PORT)/ (Ctrl-C stops)"
-	$(BIN)/python -m http.server --bind localhost --directory _build/html $(PORT)
+	@$(BIN)/python tools/serve.py "$$PORT"
 
 test: lint book ## lint, then test the package, the chapters and the built pages
 	$(BIN)/pytest $(PYTEST_FLAGS) --nbval tests book
@@ -37,7 +43,7 @@ format: .venv/.installed ## rewrite code and notebooks in the project's style
 	$(BIN)/ruff format .
 
 notebooks: .venv/.installed ## execute the chapters (or NOTEBOOKS=...) and store their outputs
-	PYTHONPATH=book/_ext $(BIN)/jupyter nbconvert --to notebook --execute --inplace \
+	PYTHONPATH=tools $(BIN)/jupyter nbconvert --to notebook --execute --inplace \
 	  --ExecutePreprocessor.record_timing=False \
 	  --NotebookExporter.preprocessors=stored_notebook.KeepWhatLasts $(NOTEBOOKS)
 
@@ -57,8 +63,8 @@ test-colab: .venv-colab/.installed ## run the last commit's CHAPTERS (default: a
 	.venv-colab/bin/pip install --quiet -r tests/colab/requirements.txt
 	.venv-colab/bin/python tests/colab/run.py $(CHAPTERS)
 
-set-repository: ## write the repository's address URL (default: as it is) and the version's tag everywhere
-	@$(PYTHON) book/_ext/set_repository.py '$(URL)'
+set-repository: ## write the repository's address URL (default: unchanged) and the version everywhere
+	@$(PYTHON) tools/set_repository.py "$$URL"
 
 clean: ## delete the environments and everything built
 	rm -rf .venv .venv-jax .venv-torch .venv-colab _build .pytest_cache .ruff_cache *.egg-info

@@ -1,9 +1,9 @@
-"""Write the repository's address and the version's tag wherever they are repeated.
+"""Write the repository's address and version wherever they are repeated: `make set-repository`.
 
-Used by `make set-repository`; a test compares the places. The address's home is ``_config.yml``,
-the version's is ``pyproject.toml``. The button that opens a chapter in Colab and the chapter's
-first cell both name the version's tag, so that notebook and package are of one commit: a branch
-moves on, and a commit cannot hold its own hash.
+The address is defined in ``_config.yml`` and the version in ``pyproject.toml``; a test checks that
+all other places agree. The button that opens a chapter in Colab and the chapter's first cell both
+name the version's tag, so that notebook and package come from the same commit: a branch moves on,
+and a commit cannot contain its own hash.
 """
 
 import json
@@ -11,10 +11,11 @@ import re
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 
-# The first cell of every chapter. It stands alone, for the package is not there to help it. It
-# leaves the versions of other packages as they are, and sums up pip's page about a lost network.
+# The first cell of every chapter. It cannot use the package, which may not be installed yet. It
+# leaves the versions of other packages alone, and replaces pip's long report of a missing network
+# with one sentence.
 SETUP = """\
 from importlib.util import find_spec
 
@@ -23,37 +24,46 @@ if not find_spec("smallvit"):  # as on Colab
     advice = "smallvit could not be installed: go online, then run this again."
     assert find_spec("smallvit"), advice"""
 
-# File, what stands before the address or the tag, the rest, and which of the two it is.
+# File, pattern of the place (its group is what precedes the value), and which value belongs there.
 PLACES = [
     ("_config.yml", r"^(  url: )\S+", "url"),
     ("_config.yml", r"^(  branch: )\S+", "tag"),
     ("_config.yml", r"^(    ogp_image: )\S+(?=/raw/)", "url"),
     ("_config.yml", r"^(    ogp_image: \S+/raw/)[^/\s]+", "tag"),
     ("pyproject.toml", r'^(Repository = ")[^"]+', "url"),
+    ("CITATION.cff", r"^(repository-code: )\S+", "url"),
+    ("CITATION.cff", r'^(version: ")[^"]+', "version"),
     ("book/intro.md", r"^(  git clone )\S+", "url"),
     ("book/intro.md", r"^(  url    = {)[^}]+", "url"),
 ]
 
+# Both values end up in a cell that runs `%pip install`, so neither may hold anything but these.
 ADDRESS = re.compile(r"https?://[\w.-]+(:\d+)?/[\w.-]+/[\w.-]+(?<!\.git)", re.ASCII)
+VERSION = re.compile(r"\d+(\.\d+)*((a|b|rc)\d+)?(\.post\d+)?", re.ASCII)
 
 
 def fill_places(root, url=None):
-    """Say what the files that repeat the address or the tag should hold.
+    """Compute what the files that repeat the address or the version should contain.
 
     Args:
         root: folder of the book.
-        url: the repository's address; without it, the one in ``_config.yml``.
+        url: the repository's address (default: the one in ``_config.yml``).
 
     Returns:
         A dict from paths to texts.
 
     Raises:
-        ValueError: the address is none, or a file lacks the place for it.
+        ValueError: the address or the version is malformed, or a file lacks a place for it.
     """
     texts = {root / name: (root / name).read_text() for name, _, _ in PLACES}
-    url = url or re.search(r"^  url: (\S+)", texts[root / "_config.yml"], re.M)[1]
-    version = re.search(r'^version = "(.+)"', texts[root / "pyproject.toml"], re.M)[1]
-    values = {"url": url, "tag": f"v{version}"}
+    url = url or re.search(r"^  url: (.*)", texts[root / "_config.yml"], re.M)[1]
+    version = re.search(r'^version = "(.*)"', texts[root / "pyproject.toml"], re.M)[1]
+    values = {"url": url, "version": version, "tag": f"v{version}"}
+    if not VERSION.fullmatch(version):
+        raise ValueError(
+            f"{version!r} in pyproject.toml is not a version: give it numbers and dots, like 1.2.0 "
+            "or 1.2.0rc1"
+        )
     if not ADDRESS.fullmatch(url):
         raise ValueError(
             f"{url!r} is not a repository's address: give it as a browser shows it, like "
@@ -64,8 +74,8 @@ def fill_places(root, url=None):
         texts[root / name], count = new
         if count != 1:
             raise ValueError(
-                f"{name} has {count} lines like {pattern} where one is expected: put it right, or "
-                "change PLACES in book/_ext/set_repository.py"
+                f"{name} has {count} lines that match {pattern} where one is expected: correct it, "
+                "or change PLACES in tools/set_repository.py"
             )
     for path in sorted((root / "book").rglob("*.ipynb")):
         if ".ipynb_checkpoints" not in path.parts:
@@ -74,7 +84,7 @@ def fill_places(root, url=None):
 
 
 def fill_notebook(path, setup):
-    """Say what a notebook should hold.
+    """Compute what a notebook should contain.
 
     Args:
         path: the notebook.
@@ -84,15 +94,15 @@ def fill_notebook(path, setup):
         Its text.
 
     Raises:
-        ValueError: its first code cell is not one that installs the package.
+        ValueError: its first code cell is not the one that installs the package.
     """
     text = path.read_text()
     notebook = json.loads(text)
     cell = next((cell for cell in notebook["cells"] if cell["cell_type"] == "code"), None)
     if not cell or "%pip install" not in "".join(cell["source"]):
         raise ValueError(
-            f"{path.name} has another first code cell than the one that installs smallvit: copy "
-            "that from another chapter"
+            f"the first code cell of {path.name} is not the one that installs smallvit: copy it "
+            "from another chapter"
         )
     if "".join(cell["source"]) == setup:
         return text
@@ -101,7 +111,7 @@ def fill_notebook(path, setup):
 
 
 def main(root=ROOT):
-    """Write every place, or none."""
+    """Update every place, or none."""
     try:
         texts = fill_places(root, *sys.argv[1:])
     except ValueError as error:

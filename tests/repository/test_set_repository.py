@@ -1,19 +1,21 @@
 """The repository's address and version in every place, and the cell that installs from there."""
 
 import importlib.util
+import os
 import re
 import runpy
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import yaml
-from conftest import ROOT
 from IPython.core.interactiveshell import InteractiveShell
 
-TOOL = "book/_ext/set_repository.py"
-SOURCES = ("*.md", "*.toml", "*.yml", "Makefile", "book", "smallvit", "tests")
+ROOT = Path(__file__).parents[2]
+TOOL = "tools/set_repository.py"
+SOURCES = ("*.md", "*.toml", "*.yml", "*.cff", "Makefile", "book", "smallvit", "tests", "tools")
 OTHER = "https://git.example.org/a-lab/its-book"
 OURS = yaml.safe_load((ROOT / "_config.yml").read_text())["repository"]
 
@@ -61,14 +63,33 @@ def test_a_new_address_reaches_every_place_and_the_old_one_comes_back(copy):
     assert read_all(copy) == before
 
 
-def test_a_new_version_reaches_every_place(copy):
-    project = copy / "pyproject.toml"
-    text, count = re.subn(r'^version = ".+"$', 'version = "17.1"', project.read_text(), flags=re.M)
-    assert count == 1
-    project.write_text(text)
+def set_version(root, version):
+    project = root / "pyproject.toml"
+    before, after = f'\nversion = "{OURS["branch"][1:]}"\n', f'\nversion = "{version}"\n'
+    assert project.read_text().count(before) == 1
+    project.write_text(project.read_text().replace(before, after))
+
+
+@pytest.mark.parametrize("version", ["17.1", "1.2.0rc1"])
+def test_a_new_version_reaches_every_place(copy, version):
+    set_version(copy, version)
     assert set_repository(copy).returncode == 0
-    assert yaml.safe_load((copy / "_config.yml").read_text())["repository"]["branch"] == "v17.1"
-    assert f"git+{OURS['url']}@v17.1" in (copy / "book/swin/windows.ipynb").read_text()
+    config = yaml.safe_load((copy / "_config.yml").read_text())
+    assert config["repository"]["branch"] == f"v{version}"
+    assert yaml.safe_load((copy / "CITATION.cff").read_text())["version"] == version
+    assert f"git+{OURS['url']}@v{version}" in (copy / "book/swin/windows.ipynb").read_text()
+
+
+@pytest.mark.parametrize("version", ["", "1.0; touch proof", "$(touch proof)", "1.0 # x", "one"])
+def test_a_bad_version_gets_one_sentence_and_changes_nothing(copy, version):
+    set_version(copy, version)
+    before = read_all(copy)
+    done = set_repository(copy)
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert len(done.stderr.splitlines()) == 1
+    assert "is not a version" in done.stderr
+    assert read_all(copy) == before
 
 
 @pytest.mark.parametrize(
@@ -85,6 +106,8 @@ def test_a_new_version_reaches_every_place(copy):
         "https://user:secret@github.com/owner/name",
         "https://github.com/owner/na me",
         "https://github.com/owner/name\n",
+        "https://github.com/owner/name;touch proof",
+        "https://github.com/owner/$(touch proof)",
     ],
 )
 def test_a_bad_address_gets_one_sentence_and_changes_nothing(copy, address):
@@ -95,6 +118,36 @@ def test_a_bad_address_gets_one_sentence_and_changes_nothing(copy, address):
     assert len(done.stderr.splitlines()) == 1
     assert "like https://github.com/owner/name" in done.stderr
     assert read_all(copy) == before
+
+
+@pytest.mark.parametrize("given", ["argument", "environment"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "x'; touch proof; echo '",
+        'x"; touch proof; echo "',
+        "$(shell touch proof)",
+        "$$(touch proof)",
+        "`touch proof`",
+    ],
+)
+def test_make_runs_nothing_that_an_address_contains(copy, url, given):
+    before = read_all(copy)
+    command, environment = ["make", "set-repository", f"PYTHON={sys.executable}"], dict(os.environ)
+    if given == "argument":
+        command.append(f"URL={url}")
+    else:
+        environment["URL"] = url
+    done = subprocess.run(command, cwd=copy, env=environment, capture_output=True, text=True)
+    assert done.returncode != 0
+    assert f"{url!r} is not a repository's address" in done.stderr
+    assert read_all(copy) == before  # and no file named proof
+
+
+def test_make_passes_an_address_on(copy):
+    command = ["make", "set-repository", f"PYTHON={sys.executable}", f"URL={OTHER}"]
+    subprocess.run(command, cwd=copy, capture_output=True, check=True)
+    assert yaml.safe_load((copy / "_config.yml").read_text())["repository"]["url"] == OTHER
 
 
 def test_a_chapter_without_the_cell_is_named_and_nothing_changes(copy):

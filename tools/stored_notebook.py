@@ -1,7 +1,7 @@
-"""Store executed notebooks without what differs from one run to the next.
+"""Store executed notebooks without what differs from one run to the next: `make notebooks`.
 
-Used by `make notebooks`. A stored widget points to a kernel that is gone: a
-viewer would show an error in its place, instead of the figure's own HTML.
+A stored widget refers to a kernel that is gone: a viewer would show an error in its place, instead
+of the figure's own HTML.
 """
 
 from nbconvert.preprocessors import Preprocessor
