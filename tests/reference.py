@@ -343,7 +343,7 @@ def published_swin(images, weights, patch_size=2, window_size=2, num_heads=8):
     return softmax(dense(x, weights["head.kernel"], weights["head.bias"]))
 
 
-def random_block_weights(rng, dim, num_heads, window_size, mlp_dim, dtype="float64"):
+def random_block_weights(rng, embed_dim, num_heads, window_size, mlp_dim, dtype="float64"):
     """A block's weights (keys above), none of them zero or one, from a numpy Generator."""
     mh, mw = as_pair(window_size)
 
@@ -351,19 +351,19 @@ def random_block_weights(rng, dim, num_heads, window_size, mlp_dim, dtype="float
         return rng.normal(mean, std, shape).astype(dtype)
 
     return {
-        "norm1.gamma": normal(dim, mean=1.0),
-        "norm1.beta": normal(dim),
-        "qkv.kernel": normal(dim, 3 * dim, std=dim**-0.5),
-        "qkv.bias": normal(3 * dim),
+        "norm1.gamma": normal(embed_dim, mean=1.0),
+        "norm1.beta": normal(embed_dim),
+        "qkv.kernel": normal(embed_dim, 3 * embed_dim, std=embed_dim**-0.5),
+        "qkv.bias": normal(3 * embed_dim),
         "relative_position_bias_table": normal((2 * mh - 1) * (2 * mw - 1), num_heads, std=1.0),
-        "proj.kernel": normal(dim, dim, std=dim**-0.5),
-        "proj.bias": normal(dim),
-        "norm2.gamma": normal(dim, mean=1.0),
-        "norm2.beta": normal(dim),
-        "fc1.kernel": normal(dim, mlp_dim, std=dim**-0.5),
+        "proj.kernel": normal(embed_dim, embed_dim, std=embed_dim**-0.5),
+        "proj.bias": normal(embed_dim),
+        "norm2.gamma": normal(embed_dim, mean=1.0),
+        "norm2.beta": normal(embed_dim),
+        "fc1.kernel": normal(embed_dim, mlp_dim, std=embed_dim**-0.5),
         "fc1.bias": normal(mlp_dim),
-        "fc2.kernel": normal(mlp_dim, dim, std=mlp_dim**-0.5),
-        "fc2.bias": normal(dim),
+        "fc2.kernel": normal(mlp_dim, embed_dim, std=mlp_dim**-0.5),
+        "fc2.bias": normal(embed_dim),
     }
 
 

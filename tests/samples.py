@@ -40,7 +40,7 @@ SMALL_SWIN = SwinConfig(
 SMALL_VIT = VitConfig(
     image_size=(8, 12),
     patch_size=4,
-    dim=8,
+    embed_dim=8,
     depth=2,
     num_heads=2,
     key_dim=4,
@@ -82,7 +82,7 @@ TINY = dataclasses.replace(
 )
 
 
-TINY_VIT = VitConfig(image_size=8, dim=8, depth=1, num_heads=2, key_dim=4, locality=True)
+TINY_VIT = VitConfig(image_size=8, embed_dim=8, depth=1, num_heads=2, key_dim=4, locality=True)
 
 
 def tiny_dataset():

@@ -1,13 +1,20 @@
 """Transformer blocks and what they are made of."""
 
+from functools import partial
+from math import prod
 from typing import Any
 
 import keras
 from keras import layers, ops
 
-from smallvit.layers.attention import LocalitySelfAttention, WindowAttention
-from smallvit.layers.dropout import Dropout
-from smallvit.layers.fusion import fuse
+from smallvit.layers.attention import (
+    LocalitySelfAttention,
+    LocalityWindowAttention,
+    SelfAttention,
+    WindowAttention,
+)
+from smallvit.layers.dense import Composite, Dense
+from smallvit.layers.fast import Dropout, gelu
 from smallvit.layers.masks import get_attn_mask
 from smallvit.layers.patches import crop_grid, pad_grid
 from smallvit.layers.sizes import Size, clamp_window, pad_to_multiple, to_pair
@@ -53,15 +60,8 @@ class DropPath(layers.Layer):
         return {**super().get_config(), "rate": self.rate, "seed": self.seed}
 
 
-@fuse
-@keras.remat
-def gelu(x: Any) -> Any:
-    """The exact GELU. What its gradient needs is computed again, which is cheaper than kept."""
-    return 0.5 * x * (1 + ops.erf(x * 2**-0.5))
-
-
 @keras.saving.register_keras_serializable(package="smallvit")
-class Mlp(layers.Layer):
+class Mlp(Composite):
     """Two dense layers with an exact GELU between them, applied to each token.
 
     Args:
@@ -69,6 +69,7 @@ class Mlp(layers.Layer):
         hidden_drop: dropout rate after the GELU.
         proj_drop: dropout rate of the output.
         out_activation: what follows the second layer; the source has nothing there.
+        **kwargs: `kernel_initializer`, `bias_initializer`, and the arguments of every Keras layer.
 
     Input and output `(..., channels)`.
 
@@ -86,13 +87,13 @@ class Mlp(layers.Layer):
         super().__init__(**kwargs)
         self.hidden_dim = hidden_dim
         self.out_activation = keras.activations.get(out_activation)
-        self.fc1 = layers.Dense(hidden_dim, dtype=self.dtype_policy, name="fc1")
+        self.fc1 = Dense(hidden_dim, name="fc1", **self.for_parts)
         self.hidden_drop = Dropout(hidden_drop, dtype=self.dtype_policy, name="hidden_drop")
         self.proj_drop = Dropout(proj_drop, dtype=self.dtype_policy, name="proj_drop")
 
     def build(self, input_shape: tuple) -> None:
         channels = input_shape[-1]
-        self.fc2 = layers.Dense(channels, dtype=self.dtype_policy, name="fc2")
+        self.fc2 = Dense(channels, name="fc2", **self.for_parts)
         self.fc1.build(input_shape)
         self.fc2.build((*input_shape[:-1], self.hidden_dim))
 
@@ -111,7 +112,7 @@ class Mlp(layers.Layer):
 
 
 @keras.saving.register_keras_serializable(package="smallvit")
-class TransformerBlock(layers.Layer):
+class TransformerBlock(Composite):
     """Attention among all tokens, then an MLP, each on a residual branch with the norm first.
 
     Args:
@@ -125,9 +126,11 @@ class TransformerBlock(layers.Layer):
         mlp_drop: dropout rate of the MLP's output.
         drop_path: rate at which either branch is dropped whole, sample by sample.
         locality: whether attention masks the diagonal and learns its temperature (LSA).
+        temperature_as: `"multiplier"` or `"divisor"`: how the temperature acts on the scores.
         temperature_per: `"head"` or `"layer"`: how many temperatures are learnt.
         out_activation: what follows the MLP's second layer.
         epsilon: the LayerNormalizations'.
+        **kwargs: `kernel_initializer`, `bias_initializer`, and the arguments of every Keras layer.
 
     Call arguments:
         x: tensor `(batch, num_tokens, channels)`.
@@ -151,6 +154,7 @@ class TransformerBlock(layers.Layer):
         mlp_drop: float = 0.0,
         drop_path: float = 0.0,
         locality: bool = False,
+        temperature_as: str = "multiplier",
         temperature_per: str = "head",
         out_activation: str = "linear",
         epsilon: float = 1e-5,
@@ -167,37 +171,36 @@ class TransformerBlock(layers.Layer):
         self.mlp_drop = mlp_drop
         self.drop_path = drop_path
         self.locality = locality
+        self.temperature_as = temperature_as
         self.temperature_per = temperature_per
         self.out_activation = out_activation
         self.epsilon = epsilon
 
     def build(self, input_shape: tuple) -> None:
-        policy = self.dtype_policy
-        self.norm1 = layers.LayerNormalization(epsilon=self.epsilon, dtype=policy, name="norm1")
-        self.attn = self._build_attention(
-            input_shape,
+        norm = partial(layers.LayerNormalization, epsilon=self.epsilon, dtype=self.dtype_policy)
+        self.norm1 = norm(name="norm1")
+        self.attn = self._make_attention(
             num_heads=self.num_heads,
             key_dim=self.key_dim,
             qkv_bias=self.qkv_bias,
             attn_drop=self.attn_drop,
             proj_drop=self.proj_drop,
-            diagonal_mask=self.locality,
-            learnable_temperature=self.locality,
-            temperature_per=self.temperature_per,
-            dtype=policy,
             name="attn",
+            **self._locality_arguments(),
+            **self.for_parts,
         )
-        self.drop_path1 = DropPath(self.drop_path, dtype=policy, name="drop_path1")
-        self.norm2 = layers.LayerNormalization(epsilon=self.epsilon, dtype=policy, name="norm2")
+        self.drop_path1 = DropPath(self.drop_path, dtype=self.dtype_policy, name="drop_path1")
+        self.norm2 = norm(name="norm2")
         self.mlp = Mlp(
             int(input_shape[-1] * self.mlp_ratio),
             hidden_drop=self.hidden_drop,
             proj_drop=self.mlp_drop,
             out_activation=self.out_activation,
-            dtype=policy,
             name="mlp",
+            **self.for_parts,
         )
-        self.drop_path2 = DropPath(self.drop_path, dtype=policy, name="drop_path2")
+        self.drop_path2 = DropPath(self.drop_path, dtype=self.dtype_policy, name="drop_path2")
+        self.attn.build(self._attention_shape(input_shape))
         for layer in (self.norm1, self.norm2, self.mlp):
             layer.build(input_shape)
 
@@ -207,10 +210,16 @@ class TransformerBlock(layers.Layer):
         x = x + self.drop_path2(self.mlp(self.norm2(x)))
         return (x, weights) if return_attention_scores else x
 
-    def _build_attention(self, input_shape: tuple, **arguments: Any) -> layers.Layer:
-        attention = LocalitySelfAttention(**arguments)
-        attention.build(input_shape)
-        return attention
+    def _make_attention(self, **arguments: Any) -> SelfAttention:
+        return (LocalitySelfAttention if self.locality else SelfAttention)(**arguments)
+
+    def _locality_arguments(self) -> dict:
+        if not self.locality:
+            return {}
+        return {"temperature_as": self.temperature_as, "temperature_per": self.temperature_per}
+
+    def _attention_shape(self, input_shape: tuple) -> tuple:
+        return input_shape
 
     def _attend(self, x: Any) -> tuple[Any, Any]:
         return self.attn(x, return_attention_scores=True)
@@ -228,6 +237,7 @@ class TransformerBlock(layers.Layer):
             "mlp_drop": self.mlp_drop,
             "drop_path": self.drop_path,
             "locality": self.locality,
+            "temperature_as": self.temperature_as,
             "temperature_per": self.temperature_per,
             "out_activation": self.out_activation,
             "epsilon": self.epsilon,
@@ -245,6 +255,7 @@ class SwinTransformerBlock(TransformerBlock):
         num_heads: attention heads; they divide the channels.
         window_size: height and width of a window, in tokens.
         shift_size: how far the windows are shifted down and right, in tokens.
+        relative_position_bias_initializer: of the table of relative position biases.
         **kwargs: `TransformerBlock`'s other arguments.
 
     Call arguments and results are those of `TransformerBlock`, with `x` a grid
@@ -257,10 +268,20 @@ class SwinTransformerBlock(TransformerBlock):
     Source: Liu et al. 2021 (Swin), section 3.2 and equation 3.
     """
 
-    def __init__(self, num_heads: int, window_size: Size, shift_size: Size = 0, **kwargs: Any):
+    def __init__(
+        self,
+        num_heads: int,
+        window_size: Size,
+        shift_size: Size = 0,
+        relative_position_bias_initializer: Any = "zeros",
+        **kwargs: Any,
+    ):
         super().__init__(num_heads, **kwargs)
         self.window_size = to_pair(window_size, "window_size")
         self.shift_size = to_pair(shift_size, "shift_size", minimum=0)
+        self.relative_position_bias_initializer = keras.initializers.get(
+            relative_position_bias_initializer
+        )
 
     def build(self, input_shape: tuple) -> None:
         self.input_resolution = tuple(input_shape[1:3])
@@ -270,10 +291,16 @@ class SwinTransformerBlock(TransformerBlock):
         self.attn_mask = get_attn_mask(self.input_resolution, self.window, self.shift)
         super().build(input_shape)
 
-    def _build_attention(self, input_shape: tuple, **arguments: Any) -> layers.Layer:
-        attention = WindowAttention(self.window, **arguments)
-        attention.build((None, self.window[0] * self.window[1], input_shape[-1]))
-        return attention
+    def _make_attention(self, **arguments: Any) -> WindowAttention:
+        attention = LocalityWindowAttention if self.locality else WindowAttention
+        return attention(
+            self.window,
+            relative_position_bias_initializer=self.relative_position_bias_initializer,
+            **arguments,
+        )
+
+    def _attention_shape(self, input_shape: tuple) -> tuple:
+        return (None, prod(self.window), input_shape[-1])
 
     def _attend(self, x: Any) -> tuple[Any, Any]:
         _, height, width, channels = x.shape
@@ -293,6 +320,9 @@ class SwinTransformerBlock(TransformerBlock):
             **super().get_config(),
             "window_size": self.window_size,
             "shift_size": self.shift_size,
+            "relative_position_bias_initializer": keras.initializers.serialize(
+                self.relative_position_bias_initializer
+            ),
         }
 
 

@@ -5,6 +5,7 @@ from typing import Any
 import keras
 from keras import layers, ops
 
+from smallvit.layers.dense import Composite, Dense
 from smallvit.layers.sizes import Size, pad_to_multiple, to_pair
 from smallvit.layers.windows import window_partition
 
@@ -33,7 +34,7 @@ def patchify(images: Any, patch_size: Size) -> Any:
 
 
 @keras.saving.register_keras_serializable(package="smallvit")
-class PatchEmbed(layers.Layer):
+class PatchEmbed(Composite):
     """Patches to tokens: `patchify`, then one linear map shared by all patches.
 
     Args:
@@ -42,6 +43,7 @@ class PatchEmbed(layers.Layer):
         norm: whether a LayerNormalization follows the linear map, as in Swin.
         input_norm: whether a LayerNormalization of the pixels precedes it, as in shifted patch
             tokenization.
+        **kwargs: `kernel_initializer`, `bias_initializer`, and the arguments of every Keras layer.
 
     Input `(batch, height, width, channels)`; output
     `(batch, height / Ph, width / Pw, embed_dim)`, both in the layer's compute dtype.
@@ -60,7 +62,7 @@ class PatchEmbed(layers.Layer):
         super().__init__(**kwargs)
         self.patch_size = to_pair(patch_size, "patch_size")
         self.embed_dim = embed_dim
-        self.proj = layers.Dense(embed_dim, dtype=self.dtype_policy, name="proj")
+        self.proj = Dense(embed_dim, name="proj", **self.for_parts)
         self.norm = _layer_norm("norm", self.dtype_policy) if norm else None
         self.input_norm = _layer_norm("input_norm", self.dtype_policy) if input_norm else None
 
@@ -151,29 +153,28 @@ class ClassToken(layers.Layer):
 
 
 @keras.saving.register_keras_serializable(package="smallvit")
-class PatchMerging(layers.Layer):
+class PatchMerging(Composite):
     """Halve a grid: each 2 x 2 neighbourhood becomes one token.
 
     A grid of odd height or width is padded with zeros at the bottom or right.
 
     Args:
-        dim: channels of a merged token; the source doubles the channels it gets.
+        embed_dim: channels of a merged token; the source doubles the channels it gets.
         norm: whether a LayerNormalization comes before the linear map.
+        **kwargs: `kernel_initializer`, `bias_initializer`, and the arguments of every Keras layer.
 
     Input `(batch, height, width, channels)`; output
-    `(batch, ceil(height / 2), ceil(width / 2), dim)`, both in the layer's compute dtype.
+    `(batch, ceil(height / 2), ceil(width / 2), embed_dim)`, both in the layer's compute dtype.
 
     Source: Liu et al. 2021 (Swin), section 3.1; the order of the four neighbours is that of
     microsoft/Swin-Transformer, `PatchMerging`.
     """
 
-    def __init__(self, dim: int, norm: bool = True, **kwargs: Any):
+    def __init__(self, embed_dim: int, norm: bool = True, **kwargs: Any):
         super().__init__(**kwargs)
-        self.dim = dim
+        self.embed_dim = embed_dim
         self.norm = _layer_norm("norm", self.dtype_policy) if norm else None
-        self.reduction = layers.Dense(
-            dim, use_bias=False, dtype=self.dtype_policy, name="reduction"
-        )
+        self.reduction = Dense(embed_dim, use_bias=False, name="reduction", **self.for_parts)
 
     def build(self, input_shape: tuple) -> None:
         merged_shape = (None, 4 * input_shape[-1])
@@ -190,7 +191,7 @@ class PatchMerging(layers.Layer):
         return self.reduction(x if self.norm is None else self.norm(x))
 
     def get_config(self) -> dict:
-        return {**super().get_config(), "dim": self.dim, "norm": self.norm is not None}
+        return {**super().get_config(), "embed_dim": self.embed_dim, "norm": self.norm is not None}
 
 
 def shift_diagonally(images: Any, shift: int) -> Any:
@@ -222,7 +223,7 @@ def shift_diagonally(images: Any, shift: int) -> Any:
 
 
 @keras.saving.register_keras_serializable(package="smallvit")
-class ShiftedPatchTokenization(layers.Layer):
+class ShiftedPatchTokenization(Composite):
     """Patches to tokens that also see half a patch beyond their borders (SPT).
 
     Shift diagonally by half a patch, cut into patches, normalise, and map linearly. With a patch
@@ -231,22 +232,23 @@ class ShiftedPatchTokenization(layers.Layer):
 
     Args:
         patch_size: side `P` of a patch, in pixels or tokens.
-        dim: channels of a token.
+        embed_dim: channels of a token.
         epsilon: the LayerNormalization's.
+        **kwargs: `kernel_initializer`, `bias_initializer`, and the arguments of every Keras layer.
 
     Input `(batch, height, width, channels)`; output
-    `(batch, ceil(height / P), ceil(width / P), dim)`, both in the layer's compute dtype.
+    `(batch, ceil(height / P), ceil(width / P), embed_dim)`, both in the layer's compute dtype.
 
     Source: Lee, Lee and Song 2021 (arXiv 2112.13492), section 3.1 and equations 4 to 6.
     """
 
-    def __init__(self, patch_size: int, dim: int, epsilon: float = 1e-5, **kwargs: Any):
+    def __init__(self, patch_size: int, embed_dim: int, epsilon: float = 1e-5, **kwargs: Any):
         super().__init__(**kwargs)
         self.patch_size = patch_size
-        self.dim = dim
+        self.embed_dim = embed_dim
         self.epsilon = epsilon
         self.norm = layers.LayerNormalization(epsilon=epsilon, dtype=self.dtype_policy, name="norm")
-        self.proj = layers.Dense(dim, dtype=self.dtype_policy, name="proj")
+        self.proj = Dense(embed_dim, name="proj", **self.for_parts)
 
     def build(self, input_shape: tuple) -> None:
         patch_shape = (None, 5 * self.patch_size**2 * input_shape[-1])
@@ -262,7 +264,7 @@ class ShiftedPatchTokenization(layers.Layer):
         return {
             **super().get_config(),
             "patch_size": self.patch_size,
-            "dim": self.dim,
+            "embed_dim": self.embed_dim,
             "epsilon": self.epsilon,
         }
 

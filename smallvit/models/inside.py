@@ -38,8 +38,7 @@ def get_temperatures(model: keras.Model) -> dict[str, np.ndarray]:
         has one.
     """
     return {
-        block.name: np.ravel(ops.convert_to_numpy(block.attn.temperature))
-        for block in _blocks(model)
+        block.name: np.ravel(ops.convert_to_numpy(block.attn.scale)) for block in _blocks(model)
     }
 
 

@@ -176,7 +176,7 @@ def _embed(config: SwinConfig, name: str) -> layers.Layer:
     return PatchEmbed(config.patch_size, config.embed_dim, norm=config.patch_norm, name=name)
 
 
-def _merge(config: SwinConfig, dim: int, name: str) -> layers.Layer:
+def _merge(config: SwinConfig, embed_dim: int, name: str) -> layers.Layer:
     if config.shifted_patches:
-        return ShiftedPatchTokenization(2, dim, name=name)
-    return PatchMerging(dim, norm=config.norm, name=name)
+        return ShiftedPatchTokenization(2, embed_dim, name=name)
+    return PatchMerging(embed_dim, norm=config.norm, name=name)

@@ -6,7 +6,7 @@ import keras
 from keras import layers
 
 from smallvit.layers.blocks import TransformerBlock
-from smallvit.layers.dropout import Dropout
+from smallvit.layers.fast import Dropout
 from smallvit.layers.patches import (
     ClassToken,
     PatchEmbed,
@@ -25,11 +25,11 @@ class VitConfig:
         image_size: height and width of an image, in pixels.
         num_classes: outputs of the head.
         patch_size: side of a patch, in pixels.
-        dim: channels of a token.
+        embed_dim: channels of a token.
         depth: blocks.
         num_heads: attention heads in each block.
         key_dim: channels of a head.
-        mlp_ratio: hidden channels of an MLP, in multiples of `dim`.
+        mlp_ratio: hidden channels of an MLP, in multiples of `embed_dim`.
         qkv_bias: whether the maps to queries, keys and values have a bias.
         pool: what the head reads: `"token"`, a class token that leads the sequence; `"mean"`, the
             mean of all tokens; `"flatten"`, all tokens laid end to end.
@@ -39,6 +39,7 @@ class VitConfig:
         initializers: how weights start, by name, as `initialize` takes them.
         shifted_patches: whether shifted patch tokenization takes the place of patch embedding.
         locality: whether attention masks the diagonal and learns its temperature.
+        temperature_as: `"multiplier"` or `"divisor"`: how the temperature acts on the scores.
         temperature_per: `"head"` or `"layer"`: how many temperatures a block learns.
         out_activation: what follows an MLP's second layer.
         epsilon: the LayerNormalizations'.
@@ -52,7 +53,7 @@ class VitConfig:
     image_size: Size = 32
     num_classes: int = 100
     patch_size: int = 4
-    dim: int = 192
+    embed_dim: int = 192
     depth: int = 9
     num_heads: int = 12
     key_dim: int = 16
@@ -68,6 +69,7 @@ class VitConfig:
     )
     shifted_patches: bool = False
     locality: bool = False
+    temperature_as: str = "multiplier"
     temperature_per: str = "head"
     out_activation: str = "linear"
     epsilon: float = 1e-5
@@ -85,7 +87,7 @@ class VitConfig:
 VIT_KERAS = VitConfig(
     image_size=72,
     patch_size=6,
-    dim=64,
+    embed_dim=64,
     depth=8,
     num_heads=4,
     key_dim=64,
@@ -108,7 +110,13 @@ VIT_KERAS = VitConfig(
 )
 """The Keras code example 'Train a Vision Transformer on small datasets': 21,759,012 parameters."""
 
-SL_VIT_KERAS = replace(VIT_KERAS, shifted_patches=True, locality=True, temperature_per="layer")
+SL_VIT_KERAS = replace(
+    VIT_KERAS,
+    shifted_patches=True,
+    locality=True,
+    temperature_as="divisor",
+    temperature_per="layer",
+)
 """The same with SPT and LSA, and a temperature that really learns: 21,787,748 parameters."""
 
 VIT_PAPER = VitConfig()
@@ -140,13 +148,13 @@ def vision_transformer(config: VitConfig, name: str = "vit") -> keras.Model:
     images = keras.Input((*to_pair(config.image_size, "image_size"), 3), name="images")
     if config.shifted_patches:
         embed = ShiftedPatchTokenization(
-            config.patch_size, config.dim, epsilon=config.epsilon, name="patch_embed"
+            config.patch_size, config.embed_dim, epsilon=config.epsilon, name="patch_embed"
         )
     else:
         embed = PatchEmbed(
-            config.patch_size, config.dim, input_norm=config.input_norm, name="patch_embed"
+            config.patch_size, config.embed_dim, input_norm=config.input_norm, name="patch_embed"
         )
-    x = layers.Reshape((-1, config.dim), name="tokens")(embed(images))
+    x = layers.Reshape((-1, config.embed_dim), name="tokens")(embed(images))
     if config.pool == "token":
         x = ClassToken(name="class_token")(x)
     x = PositionEmbedding(name="position_embedding")(x)
@@ -161,6 +169,7 @@ def vision_transformer(config: VitConfig, name: str = "vit") -> keras.Model:
             mlp_drop=config.mlp_drop_rate,
             drop_path=config.drop_path_rate,
             locality=config.locality,
+            temperature_as=config.temperature_as,
             temperature_per=config.temperature_per,
             out_activation=config.out_activation,
             epsilon=config.epsilon,

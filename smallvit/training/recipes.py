@@ -294,7 +294,7 @@ def _at_three_times_the_rate(recipe: Recipe) -> Recipe:
 
 
 _LADDER_VIT = VitConfig(
-    dim=64,
+    embed_dim=64,
     depth=4,
     num_heads=4,
     qkv_bias=True,

@@ -5,7 +5,13 @@ import reference
 from keras import ops
 from samples import randomise, reference_attention_weights
 
-from smallvit.layers.attention import LocalitySelfAttention, WindowAttention, attend
+from smallvit.layers.attention import (
+    LocalitySelfAttention,
+    LocalityWindowAttention,
+    SelfAttention,
+    WindowAttention,
+    attend,
+)
 from smallvit.layers.masks import get_attn_mask
 
 
@@ -61,9 +67,13 @@ def test_dropout_works_in_training_only(rng):
     assert np.abs(moving[0] - moving[1]).max() > 0.01
 
 
-def test_without_locality_it_is_keras_attention(rng):
+def without_locality():
+    return LocalitySelfAttention(3, 4, diagonal_mask=False, learnable_temperature=False)
+
+
+@pytest.mark.parametrize("ours", [SelfAttention(3, 4), without_locality()])
+def test_without_locality_it_is_keras_attention(rng, ours):
     x = rng.normal(size=(2, 5, 12)).astype("float32")
-    ours = LocalitySelfAttention(3, 4, diagonal_mask=False, learnable_temperature=False)
     ours.build(x.shape)
     randomise(ours, rng)
     theirs = keras.layers.MultiHeadAttention(3, 4)
@@ -96,22 +106,52 @@ def test_with_locality_no_token_looks_at_itself_and_the_others_share_the_weight(
 
 
 @pytest.mark.parametrize(("per", "count"), [("head", 2), ("layer", 1)])
-def test_the_temperature_multiplies_the_scores_head_by_head(rng, per, count):
+@pytest.mark.parametrize(("acts_as", "power"), [("multiplier", 1), ("divisor", -1)])
+def test_the_temperature_scales_the_scores_head_by_head(rng, per, count, acts_as, power):
     x = rng.normal(size=(1, 4, 8)).astype("float32")
-    layer = LocalitySelfAttention(2, 4, temperature_per=per, qkv_bias=False)
+    layer = LocalitySelfAttention(2, 4, temperature_as=acts_as, temperature_per=per, qkv_bias=False)
     layer.build(x.shape)
     assert layer.temperature.shape == (count, 1)
-    np.testing.assert_allclose(ops.convert_to_numpy(layer.temperature), 4**-0.5)
+    np.testing.assert_allclose(ops.convert_to_numpy(layer.temperature), 4 ** (-0.5 * power))
     temperature = np.linspace(0.5, 2, count).astype("float32")[:, None]
     layer.temperature.assign(temperature)
     query, key, _ = np.split(x @ ops.convert_to_numpy(layer.qkv.kernel), 3, axis=-1)
     query, key = (a.reshape(4, 2, 4).swapaxes(0, 1) for a in (query, key))
-    scores = temperature[..., None] * (query @ key.swapaxes(1, 2))
+    scores = temperature[..., None] ** power * (query @ key.swapaxes(1, 2))
     scores[:, np.eye(4, dtype=bool)] = -np.inf
     _, weights = layer(x, return_attention_scores=True)
     np.testing.assert_allclose(
         ops.convert_to_numpy(weights)[0, 0], reference.softmax(scores), atol=1e-5
     )
+
+
+@pytest.mark.parametrize("name", ["SGD", "Adam"])
+def test_the_examples_temperature_moves_as_its_tau_does(name):
+    # Attention with one head of one channel, all else fixed: a function of tau alone.
+    x = np.array([[[1.0], [2.0], [4.0]]], "float32")
+    layer = LocalitySelfAttention(1, 64, temperature_as="divisor")
+    layer.build(x.shape)
+    layer.qkv.kernel.assign(np.full(layer.qkv.kernel.shape, 0.5))
+    layer.proj.kernel.assign(np.full(layer.proj.kernel.shape, 1 / 64))
+    layer.qkv.trainable = layer.proj.trainable = False
+    model = keras.Sequential([keras.Input((3, 1)), layer])
+    rate = {"SGD": 1.0, "Adam": 1e-3}[name]
+    model.compile(
+        keras.optimizers.get({"class_name": name, "config": {"learning_rate": rate}}),
+        loss=lambda _, y: ops.sum(y),
+    )
+
+    def loss(tau):
+        """What the example computes: scores divided by tau, the diagonal masked."""
+        tokens = x[0, :, 0].astype("float64") * 0.5
+        scores = np.where(np.eye(3), -1e9, 64 * np.outer(tokens, tokens) / tau)
+        return (reference.softmax(scores) @ tokens).sum()
+
+    gradient = (loss(8 + 1e-4) - loss(8 - 1e-4)) / 2e-4
+    assert abs(gradient) > 1e-4
+    model.train_on_batch(x, x)
+    step = {"SGD": gradient, "Adam": np.sign(gradient)}[name] * rate
+    assert ops.convert_to_numpy(layer.temperature).item() - 8 == pytest.approx(-step, rel=0.02)
 
 
 def test_a_large_temperature_does_not_lift_the_diagonal_mask(rng):
@@ -127,7 +167,7 @@ def test_a_large_temperature_does_not_lift_the_diagonal_mask(rng):
 
 def test_a_token_left_alone_looks_at_nothing(rng):
     mask = get_attn_mask((4, 4), 2, 1)
-    layer = WindowAttention(2, 2, diagonal_mask=True, learnable_temperature=True)
+    layer = LocalityWindowAttention(2, 2)
     x = rng.normal(size=(4, 4, 8)).astype("float32")
     layer.build(x.shape)
     randomise(layer, rng)
@@ -141,18 +181,27 @@ def test_a_token_left_alone_looks_at_nothing(rng):
     )
 
 
-def test_temperature_per_something_else_is_refused():
-    with pytest.raises(ValueError, match="temperature_per must be 'head' or 'layer'; got 'token'"):
-        LocalitySelfAttention(2, temperature_per="token")
+@pytest.mark.parametrize(
+    ("argument", "choices"),
+    [("temperature_per", "'head' or 'layer'"), ("temperature_as", "'multiplier' or 'divisor'")],
+)
+def test_a_temperature_of_another_kind_is_refused(argument, choices):
+    with pytest.raises(ValueError, match=f"{argument} must be {choices}; got 'token'"):
+        LocalitySelfAttention(2, **{argument: "token"})
 
 
-def test_locality_self_attention_comes_back_from_its_config():
-    layer = LocalitySelfAttention(2, 3, diagonal_mask=False, temperature_per="layer")
+@pytest.mark.parametrize(
+    "layer",
+    [
+        SelfAttention(2, 3, kernel_initializer=keras.initializers.RandomNormal(stddev=0.02)),
+        LocalitySelfAttention(
+            2, 3, diagonal_mask=False, temperature_as="divisor", temperature_per="layer"
+        ),
+        WindowAttention((2, 3), 4, qkv_bias=False, attn_drop=0.1, proj_drop=0.2),
+        LocalityWindowAttention(2, 4, relative_position_bias_initializer="ones", key_dim=3),
+    ],
+)
+def test_a_layer_comes_back_from_its_config(layer):
     again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(layer))
-    assert again.get_config() == layer.get_config()
-
-
-def test_window_attention_comes_back_from_its_config():
-    layer = WindowAttention((2, 3), 4, qkv_bias=False, attn_drop=0.1, proj_drop=0.2)
-    again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(layer))
+    assert type(again) is type(layer)
     assert again.get_config() == layer.get_config()

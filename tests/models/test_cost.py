@@ -26,7 +26,7 @@ TINY_SWIN = SwinConfig(
     num_classes=3,
 )
 TINY_VIT = VitConfig(
-    image_size=(8, 12), dim=6, depth=2, num_heads=2, key_dim=5, num_classes=3, head_dims=(7,)
+    image_size=(8, 12), embed_dim=6, depth=2, num_heads=2, key_dim=5, num_classes=3, head_dims=(7,)
 )
 
 
@@ -68,16 +68,16 @@ def count_product(rows, inner, columns):
     return sum(1 for _ in range(rows) for _ in range(columns) for _ in range(inner))
 
 
-def count_block(tokens, dim, hidden_dim, heads, key_dim, windows):
+def count_block(tokens, embed_dim, hidden_dim, heads, key_dim, windows):
     """A block by hand; `windows` lists how many tokens each of its windows holds, padding too."""
-    macs = count_product(sum(windows), dim, 3 * heads * key_dim)
+    macs = count_product(sum(windows), embed_dim, 3 * heads * key_dim)
     for window in windows:
         for _ in range(heads):
             macs += count_product(window, key_dim, window)  # scores
             macs += count_product(window, window, key_dim)  # mixing
-    macs += count_product(sum(windows), heads * key_dim, dim)
-    macs += count_product(tokens, dim, hidden_dim)
-    return macs + count_product(tokens, hidden_dim, dim)
+    macs += count_product(sum(windows), heads * key_dim, embed_dim)
+    macs += count_product(tokens, embed_dim, hidden_dim)
+    return macs + count_product(tokens, hidden_dim, embed_dim)
 
 
 def test_a_swin_by_hand():

@@ -5,7 +5,7 @@ import keras
 import numpy as np
 import pytest
 
-from smallvit.layers.dropout import Dropout
+from smallvit.layers.fast import Dropout
 from smallvit.training import callbacks
 from smallvit.training.callbacks import Checkpoint, TrainingError, estimate_seconds, tell_time
 

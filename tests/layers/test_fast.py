@@ -1,9 +1,10 @@
 import keras
 import numpy as np
 import pytest
+import reference
 from keras import ops
 
-from smallvit.layers.dropout import Dropout, draw_bits
+from smallvit.layers.fast import Dropout, draw_bits, fuse, gelu
 
 uses_our_bits = pytest.mark.skipif(
     keras.backend.backend() == "torch", reason="PyTorch's own dropout is used there"
@@ -119,3 +120,78 @@ def test_a_saved_layer_loads(tmp_path):
     model = keras.Sequential([keras.Input((4,)), Dropout(0.3, seed=5)])
     model.save(tmp_path / "dropout.keras")
     assert keras.models.load_model(tmp_path / "dropout.keras").layers[0].rate == 0.3
+
+
+class Gelu(keras.layers.Layer):
+    def call(self, x):
+        return gelu(x)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16"])
+def test_gelu_and_its_gradient_against_numpy(dtype):
+    # The loss is the sum of gelu(x + b), so one step downhill shows its gradient in b.
+    x = np.linspace(-6, 6, 49, dtype="float32")[None]
+    tolerance = {"float32": 1e-6, "mixed_bfloat16": 0.03}[dtype]
+    shift = keras.layers.EinsumDense("bn,n->bn", 49, bias_axes="n", kernel_initializer="ones")
+    model = keras.Sequential([keras.Input((49,)), shift, Gelu(dtype=dtype)])
+    model.compile(keras.optimizers.SGD(1.0), loss=lambda _, y: ops.sum(ops.cast(y, "float32")))
+    np.testing.assert_allclose(model.predict(x, verbose=0), reference.gelu(x), atol=tolerance)
+    model.train_on_batch(x, x)
+    gradient = -ops.convert_to_numpy(shift.bias)
+    cdf = reference.gelu(x) / np.where(x, x, 1) + (x == 0) / 2
+    density = np.exp(-(x**2) / 2) / (2 * np.pi) ** 0.5
+    np.testing.assert_allclose(gradient, (cdf + x * density)[0], atol=tolerance)
+
+
+def smooth(x, power):
+    return ops.tanh(x) ** power + 0.5 * x
+
+
+fused = fuse(smooth)
+
+
+@pytest.mark.parametrize("shape", [(2, 3), (5, 3), (5, 7)])
+@pytest.mark.parametrize("power", [2, 3])
+def test_a_fused_function_does_the_same(rng, shape, power):
+    x = rng.standard_normal(shape).astype("float32")
+    expected = np.tanh(x) ** power + 0.5 * x
+    found = ops.convert_to_numpy(fused(ops.convert_to_tensor(x), power))
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+class Smooth(keras.layers.Layer):
+    def __init__(self, function):
+        super().__init__()
+        self.function = function
+
+    def call(self, x):
+        return self.function(x, 3)
+
+
+@pytest.mark.parametrize("jit_compile", [False, "auto"])
+def test_it_trains_as_the_function_would_whatever_the_batch(rng, jit_compile):
+    x, y = rng.standard_normal((10, 4)), rng.standard_normal((10, 2))
+    weights = []
+    for function in (smooth, fused):
+        keras.utils.set_random_seed(0)
+        model = keras.Sequential(
+            [keras.Input((4,)), keras.layers.Dense(6), Smooth(function), keras.layers.Dense(2)]
+        )
+        model.compile("sgd", "mse", jit_compile=jit_compile)
+        model.fit(x, y, batch_size=4, epochs=2, shuffle=False, verbose=0)  # 4, 4 and 2 samples
+        weights.append(model.get_weights())
+    for expected, found in zip(*weights, strict=True):
+        np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+@pytest.mark.skipif(keras.backend.backend() == "tensorflow", reason="TensorFlow is told to")
+def test_elsewhere_the_function_is_left_alone():
+    assert fused is smooth
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="only TensorFlow is told to")
+def test_on_tensorflow_it_is_one_compiled_call(rng):
+    lines = fused.experimental_get_compiler_ir(ops.ones((2, 3)), 3)(stage="optimized_hlo")
+    entry = lines[lines.index("ENTRY") :]
+    assert entry.count("fusion(") == 1
+    assert "tanh(" not in entry
