@@ -31,9 +31,10 @@ serve: book ## build the book and show it on this machine's port PORT
 test: lint book ## lint, then test the package, the chapters and the built pages
 	$(BIN)/pytest $(PYTEST_FLAGS) --nbval tests book
 
-lint: .venv/.installed ## check style
+lint: .venv/.installed ## check style, and that imports only go down
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports --no-logo --no-cache
 
 unit: .venv/.installed ## test the package only
 	$(BIN)/pytest $(PYTEST_FLAGS) $(UNIT_TESTS)
