@@ -1,7 +1,9 @@
 """What a chapter needs beside its figures: the package's own source, and checks of exercises."""
 
+import ast
 import inspect
 from collections.abc import Callable, Iterable
+from textwrap import dedent
 from typing import Any
 
 import numpy as np
@@ -11,17 +13,17 @@ NOT_ANSWERED = "Not answered yet: put your own in place of the three dots."
 
 
 def show_source(*objects: Any) -> Any:
-    """Show the source of functions or classes, highlighted like any code block.
+    """Show the source of functions or classes, highlighted, without docstrings.
 
     Args:
-        *objects: functions, classes or modules of this package, or of any other.
+        *objects: functions, methods, classes or modules of this package, or of any other.
 
     Returns:
         What a notebook shows as Markdown.
     """
     from IPython.display import Markdown
 
-    sources = "\n\n".join(inspect.getsource(thing).rstrip() for thing in objects)
+    sources = "\n\n".join(map(_source_without_docstrings, objects))
     return Markdown(f"```python\n{sources}\n```")
 
 
@@ -60,6 +62,18 @@ def check_function(answer: Callable, expected: Callable, cases: Iterable[tuple])
             print(f"Not yet: for ({shown}) it gives {_shown(got)}; expected {_shown(wanted)}.")
             return
     print("Correct.")
+
+
+def _source_without_docstrings(thing: Any) -> str:
+    source = dedent(inspect.getsource(thing)).rstrip()
+    lines = source.splitlines()
+    for node in ast.walk(ast.parse(source)):
+        documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+        if isinstance(node, documented) and ast.get_docstring(node) is not None:
+            first, last = node.body[0].lineno - 1, node.body[0].end_lineno
+            last += lines[last : last + 1] == [""]
+            lines[first:last] = [None] * (last - first)
+    return "\n".join(line for line in lines if line is not None)
 
 
 def _same(answer: Any, expected: Any) -> bool:

@@ -1,3 +1,5 @@
+from textwrap import indent
+
 import numpy as np
 import pytest
 from keras import ops
@@ -39,3 +41,24 @@ def test_the_source_is_shown_as_it_is():
     shown = show_source(window_partition).data
     assert shown.startswith("```python\ndef window_partition(")
     assert "ops.transpose(x, (0, 1, 3, 2, 4, 5))" in shown
+
+
+class Documented:
+    """A class."""
+
+    def double(self, x):
+        """Not shown.
+
+        Nor this.
+        """
+        text = """shown"""
+        return text, 2 * x
+
+
+def test_the_source_is_shown_without_docstrings():
+    method = """def double(self, x):
+    text = \"\"\"shown\"\"\"
+    return text, 2 * x"""
+    assert show_source(Documented.double).data == f"```python\n{method}\n```"
+    whole = "class Documented:\n" + indent(method, "    ")
+    assert show_source(Documented).data == f"```python\n{whole}\n```"
