@@ -1,5 +1,7 @@
 """Look inside a model that is already built: its tokens, its attention, its temperatures."""
 
+from typing import Any
+
 import keras
 import numpy as np
 from keras import ops
@@ -21,10 +23,36 @@ def look_inside(model: keras.Model) -> keras.Model:
 
     Source: the way google-research/big_vision returns a ViT's intermediates.
     """
-    outputs = {"logits": model.output}
-    for block in _blocks(model):
-        outputs[block.name], outputs[f"{block.name}_attention"] = block.output
-    return keras.Model(model.input, outputs)
+    inside = {}
+
+    def call(layer: keras.Operation, *args: Any, **kwargs: Any) -> Any:
+        if not isinstance(layer, TransformerBlock):
+            return layer(*args, **kwargs)
+        tokens, weights = _WithAttention(layer)(*args, **kwargs)
+        inside[layer.name], inside[f"{layer.name}_attention"] = tokens, weights
+        return tokens
+
+    again = keras.models.clone_model(
+        keras.Model(model.input, model.output),  # not compiled
+        clone_function=lambda layer: layer,
+        call_function=call,
+    )
+    return keras.Model(again.input, {"logits": again.output, **inside})
+
+
+class _WithAttention(keras.layers.Layer):
+    """A block that returns its attention weights, too: to Keras's graph a layer of its own.
+
+    Keras refuses a graph in which one layer returns one tensor here and two there.
+    """
+
+    def __init__(self, block: TransformerBlock):
+        super().__init__(name=block.name, dtype=block.dtype_policy)
+        self.block = block
+        self.built = True
+
+    def call(self, x: Any) -> Any:
+        return self.block(x, return_attention_scores=True)
 
 
 def get_temperatures(model: keras.Model) -> dict[str, np.ndarray]:

@@ -147,7 +147,7 @@ def swin_transformer(config: SwinConfig, name: str = "swin") -> keras.Model:
         if stage > 1:
             x = _merge(config, 2 * x.shape[-1], f"stage{stage}_merging")(x)
         for block in range(1, depth + 1):
-            x, _ = SwinTransformerBlock(
+            x = SwinTransformerBlock(
                 num_heads,
                 config.window_size,
                 shift_size=shift_size if config.shifted_windows and block % 2 == 0 else 0,
@@ -160,7 +160,7 @@ def swin_transformer(config: SwinConfig, name: str = "swin") -> keras.Model:
                 drop_path=next(drop_path_rates),
                 locality=config.locality,
                 name=f"stage{stage}_block{block}",
-            )(x, return_attention_scores=True)
+            )(x)
     if config.norm:
         x = layers.LayerNormalization(epsilon=1e-5, name="norm")(x)
     x = layers.GlobalAveragePooling2D(name="pool")(x)

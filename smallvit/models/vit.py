@@ -159,7 +159,7 @@ def vision_transformer(config: VitConfig, name: str = "vit") -> keras.Model:
         x = ClassToken(name="class_token")(x)
     x = PositionEmbedding(name="position_embedding")(x)
     for block in range(1, config.depth + 1):
-        x, _ = TransformerBlock(
+        x = TransformerBlock(
             config.num_heads,
             config.key_dim,
             mlp_ratio=config.mlp_ratio,
@@ -174,7 +174,7 @@ def vision_transformer(config: VitConfig, name: str = "vit") -> keras.Model:
             out_activation=config.out_activation,
             epsilon=config.epsilon,
             name=f"block{block}",
-        )(x, return_attention_scores=True)
+        )(x)
     x = layers.LayerNormalization(epsilon=config.epsilon, name="norm")(x)
     x = _pool(x, config.pool)
     for number, units in enumerate(config.head_dims, start=1):

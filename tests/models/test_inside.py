@@ -1,3 +1,4 @@
+import keras
 import numpy as np
 from keras import ops
 from samples import SMALL_SWIN, SMALL_VIT
@@ -28,6 +29,21 @@ def test_a_block_given_what_came_before_makes_what_is_shown(rng):
     again = model.get_layer("block2")(inside["block1"])
     np.testing.assert_allclose(
         ops.convert_to_numpy(again), ops.convert_to_numpy(inside["block2"]), atol=1e-6
+    )
+
+
+def test_looking_leaves_the_model_as_it_is(rng, tmp_path):
+    model = vision_transformer(SMALL_VIT)
+    model.compile("sgd", "mse")
+    output = model.get_layer("block1").output
+    assert output.shape == (None, 7, 8)
+    look_inside(model)
+    assert model.get_layer("block1").output is output
+    images = rng.random((2, 8, 12, 3)).astype("float32")
+    model.save(tmp_path / "vit.keras")
+    loaded = keras.models.load_model(tmp_path / "vit.keras", compile=False)
+    np.testing.assert_allclose(
+        ops.convert_to_numpy(loaded(images)), ops.convert_to_numpy(model(images)), atol=1e-6
     )
 
 

@@ -21,7 +21,7 @@ def test_trainable_parameters_are_as_published(name, parameters):
 
 def test_the_class_token_is_read_by_the_head_alone(rng):
     model = vision_transformer(SMALL_VIT)
-    tokens = keras.Model(model.input, model.get_layer("block2").output[0])
+    tokens = keras.Model(model.input, model.get_layer("block2").output)
     images = rng.random((3, 8, 12, 3)).astype("float32")
     sequence = tokens(images)
     assert sequence.shape == (3, 1 + 2 * 3, 8)
