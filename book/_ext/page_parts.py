@@ -40,34 +40,40 @@ def heard_from(blocks, shift):
 
 
 def draw_hearing(blocks, shifted):
-    """Draw the tokens heard from, with the windows of the last block over them."""
-    from smallvit.book.drawings import draw_heat
+    """Draw the tokens heard from, with the windows of the last block."""
+    from smallvit.book.drawings import Scale, draw_grid, window_numbers
 
     shift = WINDOW // 2 if shifted == "yes" else 0
-    values = heard_from(blocks, shift).astype(float) * 0.6
-    values[TOKEN] = 1
-    return draw_heat(values, WINDOW, shift if blocks and blocks % 2 == 0 else 0)
+    heard = np.where(heard_from(blocks, shift), 0.5, np.nan)
+    windows = window_numbers(SIDE, SIDE, WINDOW, 0 if blocks % 2 else shift)
+    return draw_grid(heard, Scale(0, 1), windows=windows, query=TOKEN, cell=26)
 
 
 def tell_hearing(blocks, shifted):
     """Say how many tokens were heard from."""
     count = int(heard_from(blocks, WINDOW // 2 if shifted == "yes" else 0).sum())
     windows = "shifted windows" if shifted == "yes" else "windows that stay where they are"
-    told = "1 block" if blocks == 1 else f"{blocks} blocks"
+    after = "1 block" if blocks == 1 else f"{blocks} blocks"
     return (
-        f"After {told} with {windows}, the dark token has heard from {count} "
-        f"of {SIDE * SIDE} tokens."
+        f"After {after} with {windows}, the outlined token has heard from {count} "
+        f"of {SIDE * SIDE} tokens (blue)."
     )
 
 
 class HearingFigure(SphinxDirective):
-    """Show how far a token hears, with sliders."""
+    """Show how far a token hears, by blocks and with windows shifted or not."""
 
     def run(self):
         """Draw all frames."""
-        from smallvit.book.explore import explore
+        from smallvit.book.explore import explore, options
 
-        figure = explore(draw_hearing, tell_hearing, blocks=range(1, 6), shifted=["no", "yes"])
+        figure = explore(
+            draw_hearing,
+            tell_hearing,
+            start={"blocks": 3, "shifted": "yes"},
+            blocks=range(1, 6),
+            shifted=options("no", "yes"),
+        )
         return [nodes.raw("", figure.to_html(), format="html")]
 
 

@@ -1,25 +1,25 @@
 """Grids of tokens, matrices and bars: numbers as colours on a scale that is fixed and labelled.
 
 Cells filled by a scale are opaque and choose black or white letters themselves, so they look the
-same on light and dark pages. A drawing is at most 320 pixels wide unless asked otherwise, and so
-keeps its size on a phone.
+same on light and dark pages. A drawing is at most 320 pixels wide by default, so that it keeps its
+size on a phone.
 """
 
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from html import escape
 
 import numpy as np
 
-from smallvit.book.drawings import INK, PALETTE, once, svg_document
+from smallvit.book.drawings.svg import INK, PALETTE, once, outline, stroke, svg_document, text
 
 WIDTH = 320
-_PALE, _BLUE, _ORANGE = (np.array(rgb) for rgb in ((244, 241, 230), (8, 69, 148), (200, 82, 0)))
-_SKY = np.array((86, 180, 233))
+_PALE, _SKY, _BLUE, _ORANGE = map(
+    np.array, ((244, 241, 230), (86, 180, 233), (8, 69, 148), (200, 82, 0))
+)
 _LINE = 22  # Room for a line of text, in pixels.
-_LETTERS = f'font-family="sans-serif" font-size="13" text-anchor="middle" fill="{INK}"'
 _HATCH = "m0 .5l.5-.5m-.5 1l1-1m-.5 1l.5-.5"
+Box = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Scale:
 
     def colour(self, value: float) -> str:
         """The colour of a value, as `#rrggbb`."""
-        value = min(max(value, self.low), self.high)
+        value = np.clip(value, self.low, self.high)
         if self.low < 0 < self.high:
             strength = value / self.high if value > 0 else value / self.low
         else:
@@ -79,6 +79,7 @@ def draw_grid(
     query: tuple[int, int] | None = None,
     row: int | None = None,
     column: int | None = None,
+    boxes: Sequence[Box] = (),
     axes: tuple[str, str] | None = None,
     title: str = "",
     pick: str | None = None,
@@ -88,8 +89,8 @@ def draw_grid(
 
     Args:
         values: numbers `(rows, columns)`; NaN is left blank.
-        scale: turns values into colours, and is drawn below as a colour bar. Without it cells are
-            filled by window only.
+        scale: turns values into colours; one with a label is drawn below as a colour bar. Without
+            a scale, cells are filled by window only.
         texts: what is written into the cells, `(rows, columns)` of anything `str` takes.
         windows: integers `(rows, columns)`: cells of one number share a window, which has a border
             and, without a `scale`, a colour of its own.
@@ -97,6 +98,7 @@ def draw_grid(
         query: `(row, column)` of the token to outline.
         row: a row of the matrix to outline.
         column: a column of the matrix to outline.
+        boxes: `(top, left, height, width)` of other rectangles to outline, in cells.
         axes: what the rows and what the columns are; both are then numbered.
         title: written above.
         pick: name of the `grid` choice of `explore` that a click on a cell sets.
@@ -126,28 +128,26 @@ def draw_grid(
         [f"M0 {i}h{columns}" for i in range(rows + 1)]
         + [f"M{j} 0v{rows}" for j in range(columns + 1)]
     )
-    cells += _stroke(lines, INK, 0.5 / cell, ' stroke-opacity=".5"')
+    cells += stroke(lines, INK, 0.5 / cell, ' stroke-opacity=".5"')
     enlarged = f'transform="scale({cell:g})"'
     parts = [once(cells, f'{enlarged} fill-opacity="{opacity}"')]
     lines = ""
     if masked is not None:
         hatched = "".join(f"M{j} {i}{_HATCH}" for i, j in np.argwhere(masked))
-        lines += _stroke(hatched, ink, 1 / cell, ' stroke-opacity=".5"')
+        lines += stroke(hatched, ink, 1 / cell, ' stroke-opacity=".5"')
     if windows is not None:
-        lines += _stroke(_borders(windows), ink, 2.5 / cell)
+        lines += stroke(_borders(windows), ink, 2.5 / cell)
     parts.append(once(lines, enlarged))
-    marks = ""
-    boxes = [] if query is None else [(query[1], query[0], 1, 1)]
-    boxes += [] if row is None else [(0, row, columns, 1)]
-    boxes += [] if column is None else [(column, 0, 1, rows)]
-    for x, y, width, height in boxes:
-        box = f"M{x} {y}h{width}v{height}h-{width}z"
-        marks += _stroke(box, "#000", 5 / cell) + _stroke(box, "#fff", 2 / cell)
+    boxes = list(boxes)
+    boxes += [] if query is None else [(*query, 1, 1)]
+    boxes += [] if row is None else [(row, 0, 1, columns)]
+    boxes += [] if column is None else [(0, column, rows, 1)]
+    marks = "".join(outline(x, y, wide, high, 1 / cell) for y, x, high, wide in boxes)
     parts.append(f"<g {enlarged}>{marks}</g>")
     if texts is not None:
         longest = max(len(str(texts[p])) for p in places)
         letters = "".join(
-            _text((j + 0.5) * cell, (i + 0.5) * cell, texts[i, j], inks.get((i, j), INK))
+            text((j + 0.5) * cell, (i + 0.5) * cell, texts[i, j], inks.get((i, j), INK))
             for i, j in places
             if texts[i, j] is not None
         )
@@ -156,8 +156,9 @@ def draw_grid(
     if axes:
         parts.append(_number_axes(axes, rows, columns, cell))
     if title:
-        parts.append(_text(right / 2, _LINE / 2 - top, title))
-    if scale is not None:
+        parts.append(text(right / 2, _LINE / 2 - top, title))
+    has_bar = scale is not None and bool(scale.label)
+    if has_bar:
         parts.append(_colour_bar(scale, down + 8, right))
     if pick:
         parts.append(
@@ -165,8 +166,8 @@ def draw_grid(
             f'style="cursor: pointer" data-pick="{pick} {rows} {columns}"/>'
         )
     content = f'<g transform="translate({left} {top})">{"".join(parts)}</g>'
-    below = 0 if scale is None else 8 + 3 * _LINE
-    return svg_document(content, left + right, top + down + below, _LETTERS)
+    below = has_bar * (8 + 3 * _LINE)
+    return svg_document(content, left + right, top + down + below)
 
 
 def draw_bars(
@@ -198,19 +199,19 @@ def draw_bars(
     left, top, step = 44, _LINE * (1 + bool(title)), (width - 44) / len(values)
 
     def level(value: float) -> float:
-        part = (min(max(value, scale.low), scale.high) - scale.low) / (scale.high - scale.low)
+        part = (np.clip(value, scale.low, scale.high) - scale.low) / (scale.high - scale.low)
         return top + height * (1 - part)
 
-    axis = [_text(left, _LINE * (0.5 + bool(title)), scale.label, anchor="start")]
+    axis = [text(left, _LINE * (0.5 + bool(title)), scale.label, anchor="start")]
     for tick in scale.ticks:
-        axis.append(_stroke(f"M{left} {level(tick):g}H{width:g}", INK, 0.5))
-        axis.append(_text(left - 6, level(tick), f"{tick:g}", anchor="end"))
+        axis.append(stroke(f"M{left} {level(tick):g}H{width:g}", INK, 0.5))
+        axis.append(text(left - 6, level(tick), f"{tick:g}", anchor="end"))
     if title:
-        axis.append(_text((left + width) / 2, _LINE / 2, title))
+        axis.append(text((left + width) / 2, _LINE / 2, title))
     labels = range(len(values)) if labels is None else labels
     size = min(13, 1.5 * step / max(2, *(len(str(label)) for label in labels)))
     below = top + height + _LINE / 2
-    names = [_text(left + (n + 0.5) * step, below, label) for n, label in enumerate(labels)]
+    names = [text(left + (n + 0.5) * step, below, label) for n, label in enumerate(labels)]
     parts = [once("".join(axis)), once("".join(names), f'font-size="{size:.3g}"')]
     zero = level(0)
     for n, value in enumerate(values):
@@ -221,29 +222,16 @@ def draw_bars(
         )
     marks = ""
     if masked is not None:
-        marks += _stroke("".join(f"M{n} 0{_HATCH}" for n in np.flatnonzero(masked)), INK, 1 / step)
+        marks += stroke("".join(f"M{n} 0{_HATCH}" for n in np.flatnonzero(masked)), INK, 1 / step)
     if query is not None:
-        box = f"M{query} 1v-{height / step:.4g}h1v{height / step:.4g}z"
-        marks += _stroke(box, "#000", 5 / step) + _stroke(box, "#fff", 2 / step)
+        marks += outline(query, 1 - height / step, 1, height / step, 1 / step)
     foot = top + height - step
     parts.append(f'<g transform="translate({left} {foot:.4g}) scale({step:.4g})">{marks}</g>')
-    return svg_document("".join(parts), width, top + height + _LINE, _LETTERS)
-
-
-def panels(*drawings: str) -> str:
-    """Drawings side by side, or one below another where there is less room, as one picture."""
-    style = "display: flex; flex-wrap: wrap; gap: 1rem; justify-content: center"
-    return f'<div class="panels" style="{style}">{"".join(drawings)}</div>'
+    return svg_document("".join(parts), width, top + height + _LINE)
 
 
 def _squares(places: Sequence[tuple[int, int]]) -> str:
     return "".join(f"M{j} {i}h1v1h-1z" for i, j in places)
-
-
-def _stroke(path: str, colour: str, width: float, attributes: str = "") -> str:
-    return (
-        f'<path fill="none" stroke="{colour}" stroke-width="{width:.3g}" d="{path}"{attributes}/>'
-    )
 
 
 def _borders(windows: np.ndarray) -> str:
@@ -254,20 +242,14 @@ def _borders(windows: np.ndarray) -> str:
     return "".join([*lines, *(f"M{j} {i}h1" for i, j in np.argwhere(below))])
 
 
-def _text(x: float, y: float, content: object, fill: str = INK, anchor: str = "middle") -> str:
-    more = "" if fill == INK else f' fill="{fill}"'
-    more += "" if anchor == "middle" else f' text-anchor="{anchor}"'
-    return f'<text x="{x:.4g}" y="{y:.4g}" dy=".35em"{more}>{escape(str(content))}</text>'
-
-
 def _number_axes(axes: tuple[str, str], rows: int, columns: int, cell: float) -> str:
     every = int(np.ceil(14 / cell))
-    numbers = [_text((j + 0.5) * cell, -_LINE / 2, j) for j in range(0, columns, every)]
-    numbers += [_text(-_LINE / 2, (i + 0.5) * cell, i) for i in range(0, rows, every)]
+    numbers = [text((j + 0.5) * cell, -_LINE / 2, j) for j in range(0, columns, every)]
+    numbers += [text(-_LINE / 2, (i + 0.5) * cell, i) for i in range(0, rows, every)]
     down, across = axes
     away = -1.5 * _LINE
-    numbers.append(_text(columns * cell / 2, away, across))
-    turned = _text(-rows * cell / 2, away, down).replace("<text", '<text transform="rotate(-90)"')
+    numbers.append(text(columns * cell / 2, away, across))
+    turned = text(-rows * cell / 2, away, down).replace("<text", '<text transform="rotate(-90)"')
     return once("".join(numbers) + turned, 'font-size="12"')
 
 
@@ -280,6 +262,6 @@ def _colour_bar(scale: Scale, top: float, width: float) -> str:
     ]
     for tick, anchor in zip(scale.ticks, ("start", "middle", "end"), strict=True):
         x = (tick - scale.low) / span * width
-        parts.append(_text(x, top + 12 + _LINE / 2, f"{tick:g}", anchor=anchor))
-    parts.append(_text(width / 2, top + 12 + 1.4 * _LINE, scale.label))
+        parts.append(text(x, top + 12 + _LINE / 2, f"{tick:g}", anchor=anchor))
+    parts.append(text(width / 2, top + 12 + 1.4 * _LINE, scale.label))
     return once("".join(parts))

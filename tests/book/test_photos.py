@@ -6,7 +6,7 @@ from xml.etree import ElementTree
 import numpy as np
 from PIL import Image
 
-from smallvit.book import gallery
+from smallvit.book import drawings
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -22,7 +22,7 @@ def places(svg):
 
 
 def test_images_stand_in_rows_above_their_labels():
-    svg = gallery.draw_images([image_of(8)] * 3, ["a", "b", "c & d"], columns=2, scale=4)
+    svg = drawings.draw_images([image_of(8)] * 3, ["a", "b", "c & d"], columns=2, scale=4)
     svg = ElementTree.fromstring(svg)
     (x0, y0, scale), (x1, y1, _), (x2, y2, _) = places(svg)
     assert (x0, y0, scale) == (0, 0, 4)
@@ -38,7 +38,7 @@ def test_images_stand_in_rows_above_their_labels():
 
 
 def test_the_pixels_are_the_image_and_stay_sharp():
-    svg = ElementTree.fromstring(gallery.draw_images([image_of(16)], ["an image"]))
+    svg = ElementTree.fromstring(drawings.draw_images([image_of(16)], ["an image"]))
     image = svg.find(f"{SVG}g/{SVG}image")
     assert "pixelated" in image.get("style")
     assert (image.get("width"), image.get("height")) == ("16", "16")
@@ -48,7 +48,7 @@ def test_the_pixels_are_the_image_and_stay_sharp():
 
 
 def test_a_smaller_image_stands_above_the_middle_of_its_label():
-    svg = ElementTree.fromstring(gallery.draw_images([image_of(8), image_of(4)], "ab", scale=2))
+    svg = ElementTree.fromstring(drawings.draw_images([image_of(8), image_of(4)], "ab", scale=2))
     (_, _, _), (x, y, _) = places(svg)
     assert y == 8
     assert x + 4 == float(svg.findall(f"{SVG}text")[1].get("x"))
@@ -56,15 +56,26 @@ def test_a_smaller_image_stands_above_the_middle_of_its_label():
 
 def test_a_box_is_outlined_in_the_pixels_of_its_image():
     images, boxes = [image_of(8)] * 2, [(1, 2, 3, 4), None]
-    svg = ElementTree.fromstring(gallery.draw_images(images, "ab", boxes=boxes))
+    svg = ElementTree.fromstring(drawings.draw_images(images, "ab", boxes=boxes))
     first, second = svg.findall(f"{SVG}g")
-    box = first.find(f"{SVG}rect")
-    assert [box.get(name) for name in ("y", "x", "height", "width")] == ["1", "2", "3", "4"]
-    assert second.find(f"{SVG}rect") is None
+    assert {path.get("d") for path in first.findall(f"{SVG}path")} == {"M2 1h4v3h-4z"}
+    assert second.find(f"{SVG}path") is None
+
+
+def test_a_quincunx_has_one_photo_in_the_middle_and_the_same_square_in_each(rng):
+    photos = rng.integers(0, 256, (5, 20, 30, 3)).astype("uint8")
+    svg = ElementTree.fromstring(drawings.draw_quincunx(photos, list("abcde"), (4, 6, 10)))
+    groups, labels = svg.findall(f"{SVG}g"), [t.text for t in svg.findall(f"{SVG}text")]
+    by_label = dict(zip(labels, places(svg), strict=True))
+    x, y, _ = by_label["a"]
+    corners = [by_label[label][:2] for label in "bcde"]
+    assert corners == [(0, 0), (2 * x, 0), (0, 2 * y), (2 * x, 2 * y)]
+    assert all(group.find(f"{SVG}image").get("width") == "30" for group in groups)
+    assert all("M4 6h10v10h-10z" in {p.get("d") for p in group} for group in groups)
 
 
 def test_a_mixture_shows_three_images_and_a_bar_as_long_as_they_are_wide():
-    svg = gallery.draw_mixture([image_of(8)] * 3, ["moon", "star"], share=0.25, scale=4)
+    svg = drawings.draw_mixture([image_of(8)] * 3, ["moon", "star"], share=0.25, scale=4)
     svg = ElementTree.fromstring(svg)
     assert len(svg.findall(f"{SVG}g/{SVG}image")) == 3
     first, second = svg.findall(f"{SVG}rect")

@@ -1,0 +1,41 @@
+"""Drawings that a chapter needs, in colours that read on light and dark pages alike."""
+
+from smallvit.book.drawings.charts import figure_to_svg, subplots
+from smallvit.book.drawings.photos import draw_images, draw_mixture, draw_photo, draw_quincunx
+from smallvit.book.drawings.svg import INK, PALETTE, Picture, once, panels, svg_document, with_alt
+from smallvit.book.drawings.tokens import Scale, draw_bars, draw_grid
+from smallvit.book.drawings.windows import (
+    colour_by_place,
+    draw_coverage,
+    draw_heat,
+    draw_partition,
+    draw_strip,
+    draw_windows,
+    window_numbers,
+)
+
+__all__ = [
+    "INK",
+    "PALETTE",
+    "Picture",
+    "Scale",
+    "colour_by_place",
+    "draw_bars",
+    "draw_coverage",
+    "draw_grid",
+    "draw_heat",
+    "draw_images",
+    "draw_mixture",
+    "draw_partition",
+    "draw_photo",
+    "draw_quincunx",
+    "draw_strip",
+    "draw_windows",
+    "figure_to_svg",
+    "once",
+    "panels",
+    "subplots",
+    "svg_document",
+    "window_numbers",
+    "with_alt",
+]
