@@ -4,7 +4,9 @@ Names are imported when they are first used, so that `import smallvit` and the h
 line do not wait for Keras.
 """
 
+import sys
 from importlib import import_module
+from importlib.machinery import ModuleSpec, PathFinder
 from typing import Any
 
 _MODULES = {
@@ -52,3 +54,29 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return [*globals(), *__all__]
+
+
+class _RegisterLayers(PathFinder):
+    """Finder of Keras that has it register this package's layers as soon as it is imported.
+
+    Keras loads a saved model only if the classes of its layers are registered.
+    """
+
+    @classmethod
+    def find_spec(cls, name: str, *args: Any) -> ModuleSpec | None:
+        spec = super().find_spec(name, *args) if name == "keras" else None
+        if spec is not None:
+            execute = spec.loader.exec_module
+
+            def execute_and_register(module: Any) -> None:
+                execute(module)
+                import_module("smallvit.layers")
+
+            spec.loader.exec_module = execute_and_register
+        return spec
+
+
+if "keras" in sys.modules:
+    import_module("smallvit.layers")
+else:
+    sys.meta_path.insert(0, _RegisterLayers)

@@ -1,10 +1,13 @@
 import inspect
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import keras
+import numpy as np
 import pytest
+from keras import ops
+from samples import SMALL_SWIN, SMALL_VIT
 
 import smallvit
 
@@ -27,9 +30,9 @@ print(smallvit.vision_transformer(vit)(images).shape[1])
 """
 
 
-def run_python(code):
+def run_python(code, folder=None):
     command = [sys.executable, "-c", code]
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    return subprocess.run(command, capture_output=True, text=True, check=True, cwd=folder).stdout
 
 
 def own_docstring(thing):
@@ -71,3 +74,30 @@ def test_importing_the_package_does_not_import_keras_or_tensorflow():
 
 def test_everything_public_works_without_what_only_the_book_needs():
     assert run_python(WITHOUT_THE_BOOKS_PACKAGES).split() == ["100", "100"]
+
+
+LOADS = """
+import numpy as np
+{imports}
+
+for name in ("swin", "vit"):
+    model = keras.saving.load_model(f"{{name}}.keras")
+    np.save(f"{{name}}_again.npy", keras.ops.convert_to_numpy(model(np.load(f"{{name}}.npy"))))
+"""
+
+
+def test_a_saved_model_loads_wherever_the_package_is_imported(rng, tmp_path):
+    models = {
+        "swin": smallvit.swin_transformer(replace(SMALL_SWIN, shifted_patches=True, locality=True)),
+        "vit": smallvit.vision_transformer(SMALL_VIT),
+    }
+    for name, model in models.items():
+        model.save(tmp_path / f"{name}.keras")
+        np.save(tmp_path / f"{name}.npy", rng.random((2, *model.input.shape[1:])))
+    for imports in ("import keras\nimport smallvit", "import smallvit\nimport keras"):
+        run_python(LOADS.format(imports=imports), folder=tmp_path)
+        for name, model in models.items():
+            expected = ops.convert_to_numpy(model(np.load(tmp_path / f"{name}.npy")))
+            again = np.load(tmp_path / f"{name}_again.npy")
+            np.testing.assert_allclose(again, expected, atol=1e-6)
+            (tmp_path / f"{name}_again.npy").unlink()
