@@ -1,11 +1,8 @@
-from textwrap import indent
-
 import numpy as np
 import pytest
 from keras import ops
 
-from smallvit.book.teach import check_function, check_value, show_source
-from smallvit.layers.windows import window_partition
+from smallvit.book.teach import check_function, check_value, seal
 
 
 @pytest.mark.parametrize(
@@ -37,28 +34,30 @@ def test_a_function_is_checked_case_by_case(capsys, answer, printed):
     assert capsys.readouterr().out.startswith(printed)
 
 
-def test_the_source_is_shown_as_it_is():
-    shown = show_source(window_partition).data
-    assert shown.startswith("```python\ndef window_partition(")
-    assert "ops.transpose(x, (0, 1, 3, 2, 4, 5))" in shown
+@pytest.mark.parametrize(
+    ("right", "answers"),
+    [
+        (64, [64, 64.0, np.float32(64), 63.99999999999]),
+        (162_996, [162_996, np.int64(162_996)]),
+        (0.234375, [0.234375, np.float32(0.234375), 0.23437501]),
+        (1 / 3, [np.float32(1 / 3)]),
+        (0, [0, -0.0]),
+        ((1, 2.5), [(1, 2.5), [1, 2.5], np.array([1, 2.5])]),
+    ],
+)
+def test_a_sealed_value_is_known_by_its_digits(capsys, right, answers):
+    for answer in answers:
+        check_value(answer, seal(right), "Count again.")
+        assert capsys.readouterr().out == "Correct.\n"
 
 
-class Documented:
-    """A class."""
-
-    def double(self, x):
-        """Not shown.
-
-        Nor this.
-        """
-        text = """shown"""
-        return text, 2 * x
+@pytest.mark.parametrize("wrong", [63, 65, 64.001, (64,), [64, 64], -64])
+def test_another_value_does_not_fit_the_seal(capsys, wrong):
+    check_value(wrong, seal(64), "Count again.")
+    assert capsys.readouterr().out.startswith("Not yet")
+    check_value(..., seal(64), "Count again.")
+    assert capsys.readouterr().out.startswith("Not answered yet")
 
 
-def test_the_source_is_shown_without_docstrings():
-    method = """def double(self, x):
-    text = \"\"\"shown\"\"\"
-    return text, 2 * x"""
-    assert show_source(Documented.double).data == f"```python\n{method}\n```"
-    whole = "class Documented:\n" + indent(method, "    ")
-    assert show_source(Documented).data == f"```python\n{whole}\n```"
+def test_a_seal_is_the_same_tomorrow():
+    assert seal(64) == "1d051a31"
