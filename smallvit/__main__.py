@@ -128,18 +128,24 @@ def _progress(record) -> str:
 
 
 def _train(chosen: argparse.Namespace) -> int:
-    from smallvit.data.datasets import load_dataset
     from smallvit.training.recipes import get_recipe
 
     recipe = get_recipe(chosen.recipe)
-    return _run(recipe, load_dataset(chosen.data), chosen)
+    return _run(recipe, _load_data(chosen), chosen)
+
+
+def _load_data(chosen: argparse.Namespace):
+    from smallvit.data.datasets import load_dataset
+
+    if chosen.data == "shapes100":
+        return load_dataset("shapes100")
+    return load_dataset("cifar100", chosen.data)
 
 
 def _reproduce(chosen: argparse.Namespace) -> int:
-    from smallvit.data.datasets import load_dataset
     from smallvit.training.loop import unrecorded
 
-    dataset = load_dataset(chosen.data)
+    dataset = _load_data(chosen)
     chosen.epochs, chosen.seed = None, 0
     started, limit = time.monotonic(), chosen.time_limit
     for recipe in unrecorded(chosen.out):

@@ -65,7 +65,7 @@ def test_reproduce_trains_what_has_no_record_and_goes_on_where_it_was_stopped(
 
     small = {name: replace(TINY, name=name, epochs=2) for name in ("first", "second")}
     monkeypatch.setattr(loop, "RECIPES", small)
-    monkeypatch.setattr(datasets, "load_dataset", lambda source: tiny_dataset())
+    monkeypatch.setattr(datasets, "load_dataset", lambda *_: tiny_dataset())
     arguments = ["reproduce", "--out", str(tmp_path)]
 
     assert main([*arguments, "--time-limit", "0.00001"]) == 3
@@ -132,7 +132,7 @@ def test_shapes100_is_named_as_synthetic(tmp_path, capsys, monkeypatch):
     from smallvit.data import datasets
 
     tiny = datasets.paint_dataset(150, 50)
-    monkeypatch.setattr(datasets, "load_dataset", lambda source: tiny)
+    monkeypatch.setattr(datasets, "load_dataset", lambda *_: tiny)
     out = ["--out", str(tmp_path)]
     assert main(["train", "swin-keras", "--data", "shapes100", "--epochs", "1", *out]) == 0
     printed = capsys.readouterr().out

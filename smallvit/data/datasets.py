@@ -1,25 +1,28 @@
 """Datasets: images, labels, and what a model and a record need to know about them."""
 
 import hashlib
+import os
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 
-from smallvit.data.cifar100 import CIFAR100_CLASSES, Split, load_cifar100
+from smallvit.data.cifar import CIFAR10, CIFAR100, Split, load_cifar
+from smallvit.data.errors import DataError
+from smallvit.data.folders import load_folder
 from smallvit.data.shapes import SHAPES100_CLASSES, shapes100
+from smallvit.layers.sizes import Size
 
 CIFAR100_MEAN = (0.5071, 0.4865, 0.4409)
 CIFAR100_STD = (0.2673, 0.2564, 0.2762)
 """Of red, green and blue over CIFAR-100's training images, with pixels in [0, 1]."""
 
-_PUBLISHED = {
-    "cifar100": (
-        "36ce7a701fbea47796e570c34382aad50f2539687cfcbc6ae96e2f56530d29b6",
-        "d3cd5d87a1b9317a0982c8ef5535fe3b86da8da90b13ce5e9b23ea06400dd5eb",
-    )
+_CIFAR = {
+    "cifar100": (CIFAR100, "8644255d9af5558fc4fd6a43193ac39e74eced82cd052000cd57af7873af1409"),
+    "cifar10": (CIFAR10, None),
 }
-"""Content of the published training and test sets, as `content_fingerprint` names it."""
+"""By name: the published form, and its content as `content_fingerprint` names it, if known."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,19 +71,42 @@ class Dataset:
         return tuple(mean.round(4).tolist()), tuple(std.round(4).tolist())
 
 
-def load_dataset(source: str | None = None) -> Dataset:
-    """Load the dataset that a word on the command line stands for.
+def load_dataset(
+    name: str | os.PathLike = "cifar100",
+    data_dir: str | os.PathLike | None = None,
+    image_size: Size = 32,
+) -> Dataset:
+    """Load a dataset by its name, or a folder of images.
 
     Args:
-        source: where CIFAR-100 is, as for `load_cifar100`, or `"shapes100"` for 10,000 training
-            and 2,000 test images of the synthetic set.
+        name: `"cifar100"`, `"cifar10"`, `"shapes100"` (10,000 training and 2,000 test images,
+            painted on the spot) or the path of a folder of images, as for `load_folder`.
+        data_dir: where a copy of CIFAR is, as for `load_cifar`.
+        image_size: height and width to which a folder's images are resized; the other datasets
+            have 32 x 32 pixels.
+
+    Returns:
+        The dataset. Its name is the one asked for; `unverified-cifar100` or `unverified-cifar10`
+        if the content is not the published one; or `folder:` and the folder's own name.
+
+    Raises:
+        DataError: if it cannot be had; the message says why and what to do.
     """
-    if source == "shapes100":
+    if name == "shapes100":
         return paint_dataset(10_000, 2_000)
-    train, test = load_cifar100(source)
-    published = (content_fingerprint(*train), content_fingerprint(*test)) == _PUBLISHED["cifar100"]
-    name = "cifar100" if published else "unverified-cifar100"
-    return Dataset(name, CIFAR100_CLASSES, train, test, published=published)
+    if name in _CIFAR:
+        form, contents = _CIFAR[name]
+        train, test, published = load_cifar(form, data_dir)
+        published = published or (content_fingerprint(*train, *test) == contents)
+        name = name if published else f"unverified-{name}"
+        return Dataset(name, form.classes, train, test, published=published)
+    folder = Path(name).expanduser()
+    if not folder.exists():
+        raise DataError(
+            f"There is no dataset or folder {str(name)!r}; choose {', '.join(_CIFAR)}, shapes100 "
+            "or the path of a folder that holds a folder of images per class."
+        )
+    return Dataset(f"folder:{folder.resolve().name}", *load_folder(folder, image_size))
 
 
 def paint_dataset(num_train: int, num_test: int, image_size: int = 32) -> Dataset:
@@ -105,16 +131,19 @@ def fingerprint(*arrays: np.ndarray) -> str:
     return digest.hexdigest()
 
 
-def content_fingerprint(images: np.ndarray, labels: np.ndarray) -> str:
-    """Name a set of labelled images whatever their order.
+def content_fingerprint(*arrays: np.ndarray) -> str:
+    """Name some sets of labelled images whatever the order of the images in each.
 
     Args:
-        images: uint8 array `(n, height, width, 3)`.
-        labels: integer array `(n,)`, 0 to 255.
+        *arrays: uint8 images `(n, height, width, 3)` and labels `(n,)`, 0 to 255, of each set.
 
     Returns:
-        SHA-256 of the sorted SHA-256s of each image's label and pixels, as 64 hexadecimal digits.
+        SHA-256 of the sorted SHA-256s of each image's label and pixels, set after set, as 64
+        hexadecimal digits.
     """
-    pairs = zip(labels.tolist(), images, strict=True)
-    rows = (hashlib.sha256(bytes([label]) + image.tobytes()).digest() for label, image in pairs)
-    return hashlib.sha256(b"".join(sorted(rows))).hexdigest()
+    digest = hashlib.sha256()
+    for images, labels in zip(arrays[::2], arrays[1::2], strict=True):
+        pairs = zip(labels.tolist(), images, strict=True)
+        rows = (hashlib.sha256(bytes([label]) + image.tobytes()).digest() for label, image in pairs)
+        digest.update(b"".join(sorted(rows)))
+    return digest.hexdigest()

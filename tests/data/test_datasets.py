@@ -4,7 +4,7 @@ import os
 import numpy as np
 import pytest
 
-from smallvit.data.cifar100 import load_cifar100
+from smallvit.data.cifar import load_cifar100
 from smallvit.data.datasets import (
     CIFAR100_MEAN,
     CIFAR100_STD,
@@ -52,10 +52,13 @@ def save_npz(folder, train, test):
     np.savez(folder / "cifar100.npz", **arrays)
 
 
-def test_painted_images_do_not_pass_for_cifar100(tmp_path):
-    save_npz(tmp_path, shapes100(20, 0), shapes100(20, 1))
-    dataset = load_dataset(str(tmp_path))
-    assert (dataset.name, dataset.published) == ("unverified-cifar100", False)
+@pytest.mark.parametrize("name", ["cifar100", "cifar10"])
+def test_painted_images_do_not_pass_for_the_published_ones(tmp_path, name):
+    images, labels = shapes100(20, 0)
+    save_npz(tmp_path, (images, labels % 10), (images, labels % 10))
+    (tmp_path / "cifar100.npz").rename(tmp_path / f"{name}.npz")
+    dataset = load_dataset(name, tmp_path)
+    assert (dataset.name, dataset.published) == (f"unverified-{name}", False)
 
 
 @needs_cifar100
@@ -63,10 +66,10 @@ def test_another_order_is_still_cifar100_and_one_changed_label_is_not(tmp_path, 
     (images, labels), test = load_cifar100()
     order = rng.permutation(len(images))
     save_npz(tmp_path, (images[order], labels[order]), test)
-    assert load_dataset(str(tmp_path)).published
+    assert load_dataset("cifar100", tmp_path).published
     labels[7] = (labels[7] + 1) % 100
     save_npz(tmp_path, (images, labels), test)
-    assert not load_dataset(str(tmp_path)).published
+    assert not load_dataset("cifar100", tmp_path).published
 
 
 def test_shapes100_is_named_as_synthetic():
@@ -100,6 +103,7 @@ def test_content_does_not_depend_on_order(rng):
     images, labels = shapes100(30, 0, image_size=8)
     order = rng.permutation(30)
     mark = content_fingerprint(images, labels)
+    assert content_fingerprint(images, labels, images, labels) != mark
     assert content_fingerprint(images[order], labels[order]) == mark
     assert content_fingerprint(images[order], labels) != mark
     assert content_fingerprint(images[1:], labels[1:]) != mark

@@ -4,7 +4,6 @@ import pytest
 from samples import TINY, tiny_dataset
 
 import smallvit
-from smallvit.data.batches import Batches
 from smallvit.training import recipes
 from smallvit.training.loop import compile_model, train
 from smallvit.training.pretrained import load_pretrained
@@ -27,7 +26,7 @@ def test_a_run_can_be_loaded_and_is_as_good_as_its_record_says(run):
     folder, record = run
     model = smallvit.load_pretrained("tiny", seed=3, results=folder)
     compile_model(model, TINY, num_images=100)
-    figures = model.evaluate(Batches(*tiny_dataset().test, TINY), return_dict=True, verbose=0)
+    figures = model.evaluate(TINY.batches(*tiny_dataset().test), return_dict=True, verbose=0)
     for name, value in record.test.items():
         assert figures[name] == pytest.approx(value, rel=1e-5), name
 

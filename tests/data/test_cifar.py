@@ -1,6 +1,10 @@
-"""Tests of `smallvit.data.cifar100` on tiny copies of CIFAR-100 in each form that it reads."""
+"""Tests of `smallvit.data.cifar` on tiny copies of CIFAR-100 in each form that it reads."""
 
+import codecs
+import contextlib
+import dataclasses
 import gzip
+import hashlib
 import io
 import os
 import pickle
@@ -8,12 +12,15 @@ import struct
 import subprocess
 import sys
 import tarfile
+import tracemalloc
 
 import keras
 import numpy as np
 import pytest
 
-from smallvit.data.cifar100 import DataError, load_cifar100
+from smallvit.data import cifar
+from smallvit.data.cifar import CIFAR10, CIFAR100, load_cifar, load_cifar100
+from smallvit.data.errors import DataError
 
 TRAIN, TEST = 12, 5
 
@@ -101,11 +108,11 @@ def error_of(data_dir):
 def no_other_source(monkeypatch):
     """No variable of the machine, and no network: Keras fails as it does offline."""
 
-    def offline():
+    def offline(**_):
         raise Exception("URL fetch failure on https://...: None -- [Errno -2] unknown host")
 
     monkeypatch.delenv("SMALLVIT_DATA", raising=False)
-    monkeypatch.setattr(keras.datasets.cifar100, "load_data", offline)
+    monkeypatch.setattr(keras.utils, "get_file", offline)
 
 
 # What can be read
@@ -178,31 +185,29 @@ def test_loaded_arrays_are_contiguous_and_writable(tmp_path):
 # Where it is looked for
 
 
-def test_argument_comes_before_variable_and_variable_before_keras(tmp_path, monkeypatch):
-    sources = {}
-    for label, source in enumerate(("argument", "variable", "keras")):
+def test_argument_comes_before_variable_and_variable_before_a_download(tmp_path, monkeypatch):
+    for label, source in enumerate(("argument", "variable")):
         (tmp_path / source).mkdir()
         write_npz(tmp_path / source, y_test=np.full((TEST, 1), label))
-        with np.load(tmp_path / source / "cifar100.npz") as file:
-            sources[source] = dict(file)
-    keras_arrays = sources["keras"]
-    monkeypatch.setattr(
-        keras.datasets.cifar100,
-        "load_data",
-        lambda: tuple((keras_arrays[f"x_{s}"], keras_arrays[f"y_{s}"]) for s in ("train", "test")),
+    batch = to_pickle(make_rows(TEST)[0], [2] * TEST)
+    archive = write_archive(
+        tmp_path, {"cifar-100-python/train": batch, "cifar-100-python/test": batch}
     )
+    asked = {}
+    monkeypatch.setattr(keras.utils, "get_file", lambda **how: asked.update(how) or str(archive))
 
     def loaded_from(data_dir=None):
         labels = load_cifar100(data_dir)[1][1]
         assert labels.shape == (TEST,) and labels.dtype == np.int64
-        return ("argument", "variable", "keras")[labels[0]]
+        return ("argument", "variable", "download")[labels[0]]
 
-    assert loaded_from() == "keras"
+    assert loaded_from() == "download"
+    assert asked["file_hash"] == CIFAR100.md5 and asked["origin"].endswith(CIFAR100.archive)
     monkeypatch.setenv("SMALLVIT_DATA", str(tmp_path / "variable"))
     assert loaded_from() == "variable"
     assert loaded_from(tmp_path / "argument") == "argument"
     monkeypatch.setenv("SMALLVIT_DATA", "")
-    assert loaded_from() == "keras"
+    assert loaded_from() == "download"
 
 
 def test_a_wrong_path_is_an_error_even_where_another_source_would_do(tmp_path, monkeypatch):
@@ -231,7 +236,7 @@ def test_offline_error_keeps_its_cause():
 
 def test_import_starts_no_backend():
     check = (
-        "import sys, smallvit.data.cifar100; assert not {'keras', 'tensorflow'} & set(sys.modules)"
+        "import sys, smallvit.data.datasets; assert not {'keras', 'tensorflow'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", check], check=True)
 
@@ -344,11 +349,11 @@ ROWS, LABELS = make_rows(TEST)
         (ROWS.astype(np.float32), LABELS, "images of type float32"),
         (ROWS[:0], [], "images of type uint8 and shape (0, 3072)"),
         (ROWS[0], LABELS, "images of type uint8 and shape (3072,)"),
-        (ROWS.tolist(), LABELS, "images of type int64"),
-        ("rows", LABELS, "images of type <U4"),
-        ([[1], [2, 3]], LABELS, "rows of unequal length"),
+        (ROWS.tolist(), LABELS, "images of type list"),
+        ("rows", LABELS, "images of type str"),
+        ([[1], [2, 3]], LABELS, "images of type list"),
         (ROWS, LABELS[:4], "5 images and labels of shape (4,)"),
-        (ROWS, [LABELS], "5 images and labels of shape (1, 5)"),
+        (ROWS, [LABELS], "labels that are not whole numbers from 0 to 99"),
         (ROWS, 7, "5 images and labels of shape ()"),
         (ROWS, [0, 1, 2, 3, 100], "labels that are not whole numbers from 0 to 99"),
         (ROWS, [0, 1, 2, 3, -1], "labels that are not whole numbers from 0 to 99"),
@@ -363,13 +368,158 @@ def test_batch_of_another_form(tmp_path, rows, labels, complaint):
     assert f"{folder / 'test'} holds {complaint}" in message and "fresh copy" in message
 
 
-def test_npz_and_keras_pass_the_same_checks(tmp_path, monkeypatch):
-    images = npz_arrays()["x_train"]
-    write_npz(tmp_path, x_train=images.transpose(0, 3, 1, 2))
+def test_npz_passes_the_same_checks(tmp_path):
+    write_npz(tmp_path, x_train=npz_arrays()["x_train"].transpose(0, 3, 1, 2))
     assert "train in" in error_of(tmp_path) and "shape (12, 3, 32, 32)" in error_of(tmp_path)
-    split = images, np.full(TRAIN, 100)
-    monkeypatch.setattr(keras.datasets.cifar100, "load_data", lambda: (split, split))
-    assert "Keras's copy of CIFAR-100 holds labels that" in error_of(None)
+
+
+def test_files_that_may_not_be_read(tmp_path):
+    write_folder(tmp_path)
+    tmp_path.chmod(0o755)
+    (tmp_path / "cifar-100-python" / "test").chmod(0)
+    with as_nobody():
+        message = error_of(tmp_path)
+    assert "cannot be read: permission denied; make it readable" in message
+
+
+@contextlib.contextmanager
+def as_nobody():
+    """Without root's right to read everything."""
+    if os.geteuid():
+        yield
+        return
+    os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+# What is too large
+
+
+@pytest.fixture
+def little_room(monkeypatch):
+    """A limit of 64 KiB instead of 256 MiB, so that what is too large is quickly written."""
+    monkeypatch.setattr(cifar, "_LIMIT", 2**16)
+
+
+def test_a_file_of_gigabytes_is_not_read(tmp_path):
+    folder = write_folder(tmp_path)
+    with (folder / "train").open("r+b") as file:
+        file.truncate(2**40)  # sparse: it takes no room on the disk
+    assert f"{folder / 'train'} holds more than 256 MiB" in error_of(tmp_path)
+
+
+def test_an_archive_that_unpacks_to_too_much(tmp_path, little_room):
+    write_archive(tmp_path, {"cifar-100-python/train": b"", "zeros": bytes(2**17)})
+    assert "cifar-100-python.tar.gz holds more than" in error_of(tmp_path)
+
+
+def test_an_archive_member_that_claims_terabytes(tmp_path):
+    member = tarfile.TarInfo("cifar-100-python/train")
+    member.size = 2**40
+    header = member.tobuf(format=tarfile.GNU_FORMAT)
+    (tmp_path / "cifar-100-python.tar.gz").write_bytes(gzip.compress(header))
+    assert "is cut short or no gzipped tar" in error_of(tmp_path)
+
+
+def test_a_sparse_archive_member_is_not_filled_up(tmp_path):
+    member = tarfile.TarInfo("cifar-100-python/train")
+    member.type = tarfile.GNUTYPE_SPARSE
+    header = bytearray(member.tobuf(format=tarfile.GNU_FORMAT))
+    header[483:495] = b"\x80" + (2**40).to_bytes(11, "big")  # the size when it is filled up
+    header[148:156] = b" " * 8
+    header[148:156] = b"%06o\0 " % sum(header)
+    (tmp_path / "cifar-100-python.tar.gz").write_bytes(gzip.compress(bytes(header) + bytes(1024)))
+    assert "lacks 'cifar-100-python/train'" in error_of(tmp_path)
+
+
+def test_an_npz_that_unpacks_to_too_much(tmp_path, little_room):
+    np.savez_compressed(tmp_path / "cifar100.npz", **npz_arrays(), more=np.zeros(2**16, "uint8"))
+    assert "cifar100.npz holds more than" in error_of(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "claim",
+    [
+        b"\x8e" + (2**40).to_bytes(8, "little"),  # bytes of a terabyte
+        b"\x96" + (2**40).to_bytes(8, "little"),  # a bytearray of a terabyte
+        b"Nr" + (2**31 - 1).to_bytes(4, "little"),  # the place of a memo, in a table of 16 GiB
+    ],
+)
+def test_a_pickle_that_claims_gigabytes_gets_none(tmp_path, claim):
+    write_folder(tmp_path, train=b"\x80\5" + claim)
+    tracemalloc.start()
+    try:
+        assert "train is cut short or no pickle" in error_of(tmp_path)
+        assert tracemalloc.get_traced_memory()[1] < 2**24
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_codec_that_doubles_what_it_is_given_is_refused(tmp_path):
+    content = "a"
+    for _ in range(3):
+        content = Bait(codecs.encode, content, "hex")
+    write_folder(tmp_path, train=pickle.dumps(content, 2))
+    assert "train is cut short or no pickle" in error_of(tmp_path)
+
+
+def test_labels_nested_in_one_another_are_not_unfolded(tmp_path):
+    labels = [1]
+    for _ in range(60):
+        labels = [labels] * 10
+    write_folder(tmp_path, train=to_pickle(make_rows(10)[0], labels))
+    assert "labels that are not whole numbers" in error_of(tmp_path)
+
+
+# CIFAR-10
+
+
+def test_cifar10_in_all_three_forms(tmp_path, monkeypatch):
+    files = {}
+    for number, name in enumerate([*CIFAR10.train, *CIFAR10.test]):
+        rows, labels = make_rows(number + 2)
+        files[name] = pickle.dumps({b"data": rows, b"labels": [n // 10 for n in labels]}, 2)
+    folder, packed, npz = (tmp_path / name for name in ("folder", "packed", "npz"))
+    (folder / CIFAR10.folder).mkdir(parents=True)
+    for name, content in files.items():
+        (folder / CIFAR10.folder / name).write_bytes(content)
+    packed.mkdir()
+    archive = write_archive(packed, {f"{CIFAR10.folder}/{k}": v for k, v in files.items()})
+    archive = archive.rename(packed / CIFAR10.archive)
+    train, test, published = load_cifar(CIFAR10, folder)
+    assert (len(train[0]), len(test[0]), published) == (2 + 3 + 4 + 5 + 6, 7, False)
+    expected = np.concatenate([to_images(make_rows(count)[0]) for count in range(2, 7)])
+    np.testing.assert_array_equal(train[0], expected)
+    assert train[1].tolist() == [n // 10 for count in range(2, 7) for n in make_rows(count)[1]]
+    npz.mkdir()
+    arrays = {"x_train": train[0], "y_train": train[1], "x_test": test[0], "y_test": test[1]}
+    np.savez(npz / CIFAR10.npz, **arrays)
+    for other in (packed, archive, npz):
+        for mine, theirs in zip(
+            (*train, *test), sum(load_cifar(CIFAR10, other)[:2], ()), strict=True
+        ):
+            np.testing.assert_array_equal(mine, theirs)
+    checksums = {name: hashlib.md5(content).hexdigest() for name, content in files.items()}
+    monkeypatch.setattr(
+        cifar,
+        "CIFAR10",
+        dataclasses.replace(
+            CIFAR10,
+            train={name: checksums[name] for name in CIFAR10.train},
+            test={name: checksums[name] for name in CIFAR10.test},
+        ),
+    )
+    assert load_cifar(cifar.CIFAR10, folder)[2] and load_cifar(cifar.CIFAR10, archive)[2]
+    assert not load_cifar(cifar.CIFAR10, npz)[2]
+
+
+def test_cifar10_with_the_labels_of_cifar100(tmp_path):
+    write_npz(tmp_path).rename(tmp_path / "cifar10.npz")
+    with pytest.raises(DataError, match="whole numbers from 0 to 9;"):
+        load_cifar(CIFAR10, tmp_path)
 
 
 # What must not run
