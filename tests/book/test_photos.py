@@ -47,6 +47,29 @@ def test_the_pixels_are_the_image_and_stay_sharp():
     assert difference.max() < 8  # it is stored with some loss
 
 
+def test_the_pixels_of_a_tiny_image_are_stored_without_loss():
+    image = np.random.default_rng(0).integers(0, 256, (4, 4, 3), "uint8")
+    svg = ElementTree.fromstring(drawings.draw_images([image], ["a patch"]))
+    href = svg.find(f"{SVG}g/{SVG}image").get("href")
+    stored = Image.open(io.BytesIO(base64.b64decode(href.split(",")[1])))
+    np.testing.assert_array_equal(np.asarray(stored), image)
+
+
+def test_patches_are_bordered_numbered_outlined_and_picked():
+    image = np.zeros((8, 24, 3), "uint8")
+    svg = drawings.draw_patches(image, (4, 8), query=(1, 2), numbered=True, pick="token", width=240)
+    svg = ElementTree.fromstring(svg)
+    assert float(svg.get("width")) == 244
+    assert places(svg) == [(10,)]
+    assert [text.text for text in svg.iter(f"{SVG}text")] == list("012345")
+    paths = [path.get("d") for path in svg.iter(f"{SVG}path")]
+    assert paths[:2] == ["M0 0h24M0 4h24M0 8h24M0 0v8M8 0v8M16 0v8M24 0v8"] * 2
+    assert paths[2:] == ["M16 4h8v4h-8z"] * 2
+    (area,) = svg.iter(f"{SVG}rect")
+    assert area.get("data-pick") == "token 2 3"
+    assert (area.get("width"), area.get("height")) == ("24", "8")
+
+
 def test_a_smaller_image_stands_above_the_middle_of_its_label():
     svg = ElementTree.fromstring(drawings.draw_images([image_of(8), image_of(4)], "ab", scale=2))
     (_, _, _), (x, y, _) = places(svg)

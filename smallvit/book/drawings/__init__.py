@@ -1,7 +1,13 @@
 """Drawings that a chapter needs, in colours that read on light and dark pages alike."""
 
 from smallvit.book.drawings.charts import figure_to_svg, subplots
-from smallvit.book.drawings.photos import draw_images, draw_mixture, draw_photo, draw_quincunx
+from smallvit.book.drawings.photos import (
+    draw_images,
+    draw_mixture,
+    draw_patches,
+    draw_photo,
+    draw_quincunx,
+)
 from smallvit.book.drawings.svg import INK, PALETTE, Picture, once, panels, svg_document, with_alt
 from smallvit.book.drawings.tokens import Scale, draw_bars, draw_grid
 from smallvit.book.drawings.windows import (
@@ -27,6 +33,7 @@ __all__ = [
     "draw_images",
     "draw_mixture",
     "draw_partition",
+    "draw_patches",
     "draw_photo",
     "draw_quincunx",
     "draw_strip",

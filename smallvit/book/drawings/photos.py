@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image
 
-from smallvit.book.drawings.svg import INK, PALETTE, outline, svg_document, text
+from smallvit.book.drawings.svg import INK, PALETTE, once, outline, stroke, svg_document, text
+from smallvit.layers.sizes import Size, to_pair
 
 Box = tuple[int, int, int, int]
 
@@ -103,6 +104,51 @@ def draw_images(
     return svg_document("".join(parts), width, height, _LETTERS)
 
 
+def draw_patches(
+    pixels: np.ndarray,
+    patch_size: Size,
+    *,
+    query: tuple[int, int] | None = None,
+    numbered: bool = False,
+    pick: str | None = None,
+    width: float = 320,
+) -> str:
+    """Draw a small image with lines between its patches.
+
+    Args:
+        pixels: uint8 array `(height, width, 3)`; the patch divides it.
+        patch_size: height and width of a patch, in pixels.
+        query: `(row, column)` of the patch to outline.
+        numbered: whether each patch carries its number in reading order.
+        pick: name of the `grid` choice of `explore` that a click on a patch sets.
+        width: of the drawing, in pixels.
+
+    Returns:
+        SVG markup with the pixels inside.
+    """
+    (tall, wide), (down, right, _) = to_pair(patch_size, "patch_size"), pixels.shape
+    rows, columns, unit = down // tall, right // wide, right / width
+    lines = [f"M0 {i}h{right}" for i in range(0, down + 1, tall)]
+    lines = "".join(lines + [f"M{j} 0v{down}" for j in range(0, right + 1, wide)])
+    parts = [image(pixels, sharp=True)]
+    parts.append(once(stroke(lines, "#000", 1.5 * unit) + stroke(lines, "#fff", 0.5 * unit)))
+    if numbered:
+        numbers = [
+            text((j + 0.5) * wide, (i + 0.5) * tall, i * columns + j)
+            for i, j in np.ndindex(rows, columns)
+        ]
+        letters = f'font-size="{14 * unit:g}" stroke-width="{3 * unit:g}"'
+        halo = 'fill="#fff" stroke="#000" paint-order="stroke"'
+        parts.append(once("".join(numbers), f"{letters} {halo}"))
+    if query is not None:
+        parts.append(outline(query[1] * wide, query[0] * tall, wide, tall, unit))
+    if pick:
+        area = f'data-pick="{pick} {rows} {columns}" style="cursor: pointer"'
+        parts.append(f'<rect width="{right}" height="{down}" fill="transparent" {area}/>')
+    content = f'<g transform="scale({1 / unit:g})">{"".join(parts)}</g>'
+    return svg_document(content, width, down / unit, _LETTERS)
+
+
 def draw_mixture(
     images: Sequence[np.ndarray], names: Sequence[str], share: float, scale: float = 4
 ) -> str:
@@ -135,7 +181,7 @@ def draw_mixture(
 
 
 def image(pixels: np.ndarray, sharp: bool = False) -> str:
-    """A uint8 array as an SVG image, stored with a little loss.
+    """A uint8 array as an SVG image, stored with a little loss unless it is tiny.
 
     Args:
         pixels: uint8 array `(height, width, 3 or 4)`.
@@ -145,7 +191,9 @@ def image(pixels: np.ndarray, sharp: bool = False) -> str:
         SVG markup, one unit per pixel.
     """
     buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "WEBP", quality=90 if sharp else 80)
+    # What is lost is colour at full resolution, which shows where there are few pixels.
+    quality = {"lossless": True} if pixels.size < 1000 else {"quality": 90 if sharp else 80}
+    Image.fromarray(pixels).save(buffer, "WEBP", **quality)
     data = base64.b64encode(buffer.getvalue()).decode()
     height, width, _ = pixels.shape
     style = ' style="image-rendering: pixelated"' if sharp else ""
