@@ -29,7 +29,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from smallvit.training.loop import PRECISIONS
+from smallvit.training.runtime import PRECISIONS
 
 BATCH_SIZES = {"swin-keras": 128, "sl-vit-keras": 256}
 SIDES = ("ours", "published")

@@ -1,102 +1,158 @@
 """The command line: `python -m smallvit --help`."""
 
 import argparse
+import os
 import shlex
+import signal
 import sys
 import time
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import NoReturn
 
 DESCRIPTION = """\
-Train the recipes of the book and keep records of the runs.
+Train the recipes of the book, keep records of the runs, and use what they learnt.
 
-  python -m smallvit recipes                                   what there is to train
-  python -m smallvit train swin-keras --data ~/data            train one, to a record
-  python -m smallvit train swin-keras --data shapes100 --epochs 1    try it, no download
-  python -m smallvit reproduce --data ~/data --time-limit 60     all that is not recorded yet
+  python -m smallvit recipes                                  what there is to train
+  python -m smallvit train swin-keras --data ~/data           train one (CIFAR-100 is in ~/data)
+  python -m smallvit train swin-keras --dataset shapes100 --epochs 1     try it, no download
+  python -m smallvit train sl-vit-fixed --dataset ~/photos    your images, a folder per class
+  python -m smallvit predict runs/sl-vit-fixed/seed-0.json cat.jpg
+  python -m smallvit reproduce --data ~/data --time-limit 60  an hour of all that has no record
 
-A run that was stopped, by Ctrl-C, a time limit or a power cut, goes on when the same command is
-given again. Exit status 3 says that a time limit came first.
+A run that was stopped, by Ctrl-C, a time limit or a power cut, continues when the same command is
+given again. Exit status 3 means that a time limit came first.
 KERAS_BACKEND=jax (or torch, or tensorflow) chooses what Keras computes with.
 """
 
+DOWNLOAD = "CIFAR-100 is a download of 169 MB, unless --data says where it is."
 
-RESULTS_HELP = "folder with the records that the book reads (default: results)"
+
+class _Parser(argparse.ArgumentParser):
+    """Answers a mistake in one sentence."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"smallvit: {message} (see {self.prog} --help)\n")
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; return its exit status."""
-    parser = _build_parser()
-    chosen = parser.parse_args(arguments)
+    chosen = _build_parser().parse_args(arguments)
+    before = signal.signal(signal.SIGINT, _stop_at_once)
     try:
+        _import_keras()
         return chosen.run(chosen)
+    except ModuleNotFoundError as error:
+        if error.name not in ("jax", "tensorflow", "torch"):
+            raise
+        print(
+            f"smallvit: Keras is to compute with {error.name}, which is not installed: run `pip "
+            f"install {error.name}`, or set KERAS_BACKEND to a backend that is.",
+            file=sys.stderr,
+        )
     except (ValueError, RuntimeError, OSError) as error:
         print(f"smallvit: {error}", file=sys.stderr)
-        return 1
+    finally:
+        signal.signal(signal.SIGINT, before)
+    return 1
+
+
+def _import_keras() -> None:
+    """Import Keras without TensorFlow's log, which begins before its level can be set."""
+    level = os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    kept = os.dup(2)
+    if level == "3":
+        with open(os.devnull, "wb") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+    try:
+        import keras
+
+        keras.ops.zeros(1)  # looks for devices
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+
+
+def _stop_at_once(*_) -> NoReturn:
+    """End the process while it imports and loads, when there is nothing to save or to tidy."""
+    os.write(2, b"\nStopped before training began.\n")
+    os._exit(130)
 
 
 def _build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="python -m smallvit",
         description=DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument("--version", action="version", version=f"smallvit {_version()}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
 
     recipes = commands.add_parser("recipes", help="list the recipes and what is recorded")
-    recipes.add_argument("--results", type=Path, default=Path("results"), help=RESULTS_HELP)
+    _add_folder(recipes, "--results", "results", "folder with the records to list")
     recipes.set_defaults(run=_recipes)
 
     train = commands.add_parser("train", help="train a recipe and write its record")
-    train.add_argument("recipe", help="a name that `recipes` lists, swin-keras for one")
+    train.add_argument("recipe", help="a name that `recipes` lists, such as swin-keras")
+    train.add_argument("--epochs", type=_whole(1), help="epochs (default: the recipe's own)")
+    train.add_argument("--seed", type=_whole(0), default=0, help="seed of the run (default: 0)")
     train.add_argument(
-        "--epochs", type=_positive, help="epochs to train (default: as many as the recipe has)"
+        "--dataset",
+        help="cifar100, cifar10, shapes100 (painted, no download) or a folder with a folder of "
+        "images per class (default: cifar100)",
     )
-    train.add_argument("--seed", type=int, default=0, help="seed of the run (default: 0)")
-    train.add_argument(
-        "--out",
-        type=Path,
-        default=Path("runs"),
-        help="folder for records and weights (default: runs; the book reads results)",
-    )
+    _add_folder(train, "--out", "runs", "folder for records and weights; the book reads results")
     _add_session_arguments(train)
     train.set_defaults(run=_train)
 
     reproduce = commands.add_parser(
         "reproduce", help="train every recipe that has no finished record, the cheapest first"
     )
-    reproduce.add_argument("--out", type=Path, default=Path("results"), help=RESULTS_HELP)
+    _add_folder(reproduce, "--out", "runs", "folder for your records and weights")
+    _add_folder(reproduce, "--results", "results", "folder with others' records, to skip")
     _add_session_arguments(reproduce)
-    reproduce.set_defaults(run=_reproduce)
+    reproduce.set_defaults(run=_reproduce, dataset=None, epochs=None, seed=0)
+
+    predict = commands.add_parser("predict", help="classify images with the weights of a run")
+    predict.add_argument("record", type=Path, help="its record, such as runs/RECIPE/seed-0.json")
+    predict.add_argument("images", type=Path, nargs="+", metavar="image", help="an image file")
+    predict.add_argument("--top", type=_whole(1), default=3, help="classes to list (default: 3)")
+    predict.set_defaults(run=_predict)
     return parser
 
 
+def _add_folder(parser: argparse.ArgumentParser, name: str, default: str, about: str) -> None:
+    parser.add_argument(
+        name, type=Path, default=Path(default), help=f"{about} (default: {default})"
+    )
+
+
 def _add_session_arguments(parser: argparse.ArgumentParser) -> None:
-    """What `train` and `reproduce` both ask: where the data is, how to carry the run out."""
+    """What `train` and `reproduce` share: where CIFAR is, how to carry out the run."""
     parser.add_argument(
         "--data",
-        help="folder or file with CIFAR-100, or `shapes100` for the synthetic stand-in "
-        "(default: $SMALLVIT_DATA, then Keras's own download)",
+        help="folder or file with CIFAR (default: $SMALLVIT_DATA, then Keras's download, 169 MB)",
     )
     parser.add_argument(
         "--time-limit",
         type=_minutes,
         metavar="MINUTES",
-        help="stop after an epoch when the next would end later than this",
+        help="stop after an epoch if the next would end later than this",
     )
     parser.add_argument(
         "--precision",
         help="float32, mixed_bfloat16 or mixed_float16 "
-        "(default: mixed_bfloat16 with an accelerator, else float32)",
+        "(default: mixed_bfloat16 on an accelerator, else float32)",
     )
     parser.add_argument(
         "--steps-per-call",
-        type=_positive,
-        help="steps that Keras takes in one call (default: 16 with an accelerator, else 1)",
+        type=_whole(1),
+        help="optimizer steps per call of Keras (default: 16 on an accelerator, else 1)",
     )
     parser.add_argument(
         "--workers",
-        type=int,
-        help="processes that make batches ready (default: up to 8 with an accelerator, else none)",
+        type=_whole(0),
+        help="processes that prepare batches (default: up to 8 on an accelerator, else none)",
     )
     parser.add_argument(
         "--distribute",
@@ -106,6 +162,7 @@ def _add_session_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _recipes(chosen: argparse.Namespace) -> int:
+    from smallvit.training.callbacks import tell_time
     from smallvit.training.recipes import RECIPES
     from smallvit.training.records import read_results
 
@@ -113,59 +170,81 @@ def _recipes(chosen: argparse.Namespace) -> int:
     print(f"{'recipe':26} {'parameters':>10} {'epochs':>6} {'published':>13}  recorded")
     for recipe in RECIPES.values():
         figures = recipe.published and (recipe.published.top1, recipe.published.top5)
-        told = " / ".join("  -  " if x is None else f"{x:5.2f}" for x in figures or (None, None))
-        recorded = ", ".join(map(_progress, records.get(recipe.name, []))) or "-"
-        print(f"{recipe.name:26} {recipe.parameters:10,} {recipe.epochs:6} {told:>13}  {recorded}")
+        shown = " / ".join("  -  " if x is None else f"{x:5.2f}" for x in figures or (None, None))
+        runs = records.get(recipe.name, [])
+        recorded = ", ".join(map(_progress, runs)) or "-"
+        print(f"{recipe.name:26} {recipe.parameters:10,} {recipe.epochs:6} {shown:>13}  {recorded}")
+        usual = [run.seconds / len(run.history) * recipe.epochs for run in runs if run.history]
+        took = f" (about {tell_time(min(usual))} on {runs[0].device})" if usual else ""
+        print(f"    {recipe.summary}{took}")
+    print(DOWNLOAD)
     return 0
 
 
 def _progress(record) -> str:
-    if record.complete and record.finished:
-        figures = record.best or record.test
-        top1 = figures["val_top1"] if record.best else figures["top1"]
+    if record.comparable:
+        top1 = record.best["val_top1"] if record.best else record.test["top1"]
         return f"seed {record.seed}: {100 * top1:.2f}"
-    return f"seed {record.seed}: {len(record.history)} epochs"
+    return f"seed {record.seed}: {len(record.history)} of {record.epochs} epochs"
 
 
 def _train(chosen: argparse.Namespace) -> int:
     from smallvit.training.recipes import get_recipe
 
     recipe = get_recipe(chosen.recipe)
-    return _run(recipe, _load_data(chosen), chosen)
-
-
-def _load_data(chosen: argparse.Namespace):
-    from smallvit.data.datasets import load_dataset
-
-    if chosen.data == "shapes100":
-        return load_dataset("shapes100")
-    return load_dataset("cifar100", chosen.data)
+    return _run(recipe, _load(chosen, recipe.model.image_size), chosen)
 
 
 def _reproduce(chosen: argparse.Namespace) -> int:
+    from smallvit.training.files import OtherRunError
     from smallvit.training.loop import unrecorded
+    from smallvit.training.records import read_results
 
-    dataset = _load_data(chosen)
-    chosen.epochs, chosen.seed = None, 0
-    started, limit = time.monotonic(), chosen.time_limit
-    for recipe in unrecorded(chosen.out):
+    others = read_results(chosen.results) if chosen.results != chosen.out else {}
+    for name, runs in others.items():
+        print(f"{name} in {chosen.results}: {', '.join(map(_progress, runs))}")
+    dataset, status = _load(chosen, 32), 0
+    end = None if chosen.time_limit is None else time.monotonic() + chosen.time_limit
+    finished = {name for name, runs in others.items() if any(run.comparable for run in runs)}
+    for recipe in unrecorded(chosen.out, finished):
+        if end is not None:
+            chosen.time_limit = end - time.monotonic()
+            if chosen.time_limit <= 0:
+                print("The time limit came first; the same command continues.")
+                return 3
         print(f"--- {recipe.name}: {recipe.summary}", flush=True)
         chosen.recipe = recipe.name
-        if limit is not None:
-            chosen.time_limit = max(0.0, started + limit - time.monotonic())
-        status = _run(recipe, dataset, chosen)
-        if status:
-            return status
-    print("Every recipe has its record.")
-    return 0
+        try:
+            status_of_run = _run(recipe, dataset, chosen)
+        except OtherRunError as error:
+            print(f"smallvit: {error}", file=sys.stderr)
+            status = 1
+            continue
+        if status_of_run:
+            return status_of_run
+    print("Every recipe has its record." if not status else "Some recipes were left out.")
+    return status
+
+
+def _load(chosen: argparse.Namespace, image_size):
+    """The dataset to train on. `--data shapes100` is the older way of saying `--dataset`."""
+    from smallvit.data.datasets import load_dataset
+
+    if chosen.dataset is None and chosen.data == "shapes100":
+        chosen.dataset, chosen.data = "shapes100", None
+    dataset = load_dataset(chosen.dataset or "cifar100", chosen.data, image_size)
+    if dataset.synthetic:
+        print(f"Data: {dataset.name}, a synthetic stand-in. The figures say nothing of CIFAR-100.")
+    elif dataset.name.startswith("unverified-"):
+        print(f"Data: {dataset.name}: not the published images. The record will say so.")
+    return dataset
 
 
 def _run(recipe, dataset, chosen: argparse.Namespace) -> int:
-    """Train as the command line says; tell what came of it; return the exit status."""
-    from smallvit.training.loop import Session, train
+    """Train as the command line says; report the outcome; return the exit status."""
+    from smallvit.training.loop import train
+    from smallvit.training.runtime import Session
 
-    if dataset.synthetic:
-        print(f"Data: {dataset.name}, a synthetic stand-in. The figures say nothing of CIFAR-100.")
     session = Session(
         precision=chosen.precision,
         steps_per_call=chosen.steps_per_call,
@@ -173,63 +252,104 @@ def _run(recipe, dataset, chosen: argparse.Namespace) -> int:
         workers=chosen.workers,
         time_limit=chosen.time_limit,
     )
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # there is something to tidy now
     try:
         record = train(
             recipe, dataset, chosen.out, chosen.seed, chosen.epochs, _command(chosen), session
         )
     except KeyboardInterrupt:
-        print("\nStopped. The same command goes on after the last finished epoch.", file=sys.stderr)
+        print(
+            "\nStopped. The same command continues after the last finished epoch.", file=sys.stderr
+        )
         return 130
-    print(_summary(record, recipe))
+    print(_summary(record, recipe, chosen.out / recipe.name / f"seed-{chosen.seed}"))
     return 0 if record.finished else 3
 
 
 def _command(chosen: argparse.Namespace) -> str:
-    """The run as a reader would type it; where the data lies is the reader's own affair."""
+    """The run as a reader would type it, whose copy of the data is elsewhere."""
     words = ["python", "-m", "smallvit", "train", chosen.recipe, "--seed", str(chosen.seed)]
     if chosen.epochs is not None:
         words += ["--epochs", str(chosen.epochs)]
-    words += ["--data", chosen.data if chosen.data == "shapes100" else "DIR"]
+    if chosen.dataset in (None, "cifar100"):
+        words += ["--data", "DIR"]
+    else:
+        known = chosen.dataset in ("cifar10", "shapes100")
+        words += ["--dataset", chosen.dataset if known else "FOLDER"]
     return shlex.join(words)
 
 
-def _summary(record, recipe) -> str:
+def _summary(record, recipe, run: Path) -> str:
     lines = [
         f"{record.recipe}, seed {record.seed}: {len(record.history)} of {recipe.epochs} epochs on "
         f"{record.dataset}, {record.seconds:.0f} s on {record.device} ({record.backend})"
     ]
-    if not record.finished:
-        return "\n".join([*lines, "The time limit came first; the same command goes on."])
-    test, best, published = record.test, record.best, recipe.published
+    if record.finished:
+        lines += _figures(record, recipe)
+        lines[0] += "; this run is finished"
+    else:
+        lines.append("The time limit came first; the same command continues.")
+    if "-dirty" in (record.commit or ""):
+        lines.append("The code has uncommitted changes, so the book does not count this run.")
+    weights = run.with_name(run.name + ".weights.h5")
     lines.append(
-        f"test, last epoch: top-1 {100 * test['top1']:.2f}  top-5 {100 * test['top5']:.2f}  "
-        f"loss {test['loss']:.4f}"
+        f"record: {run}.json   weights: {weights if weights.exists() else 'not in this folder'}"
     )
-    if best:
-        lines.append(
-            f"test, best epoch ({best['epoch']}): top-1 {100 * best['val_top1']:.2f}  "
-            f"top-5 {100 * best['val_top5']:.2f}  loss {best['val_loss']:.4f}"
-        )
-    if record.complete and published:
-        figures = {"top-1": published.top1, "top-5": published.top5, "loss": published.loss}
-        told = "  ".join(f"{name} {x:.2f}" for name, x in figures.items() if x is not None)
-        lines.append(f"published ({recipe.protocol}): {told}")
     return "\n".join(lines)
+
+
+def _figures(record, recipe) -> list[str]:
+    """What a finished run measured on the test images, beside what is published."""
+    shown = {"last epoch": record.test}
+    if best := record.best:
+        names = ("top1", "top5", "loss")
+        shown[f"best epoch ({best['epoch']})"] = {name: best[f"val_{name}"] for name in names}
+    lines = [
+        f"test, {which}: top-1 {100 * x['top1']:.2f}  top-5 {100 * x['top5']:.2f}  "
+        f"loss {x['loss']:.4f}"
+        for which, x in shown.items()
+    ]
+    if record.comparable and (published := recipe.published):
+        figures = {"top-1": published.top1, "top-5": published.top5, "loss": published.loss}
+        found = "  ".join(f"{name} {x:.2f}" for name, x in figures.items() if x is not None)
+        lines.append(f"published ({recipe.protocol}): {found}")
+    return lines
+
+
+def _predict(chosen: argparse.Namespace) -> int:
+    from smallvit.training.pretrained import load_run, predict
+
+    record, model = load_run(chosen.record)
+    for image in chosen.images:
+        ranked = predict(record, model, image)[: chosen.top]
+        print(f"{image}: " + ", ".join(f"{name} {100 * share:.1f} %" for name, share in ranked))
+    return 0
+
+
+def _version() -> str:
+    try:
+        return version("smallvit")
+    except PackageNotFoundError:
+        return "(not installed)"
 
 
 def _minutes(text: str) -> float:
     """Minutes as typed, in seconds."""
     minutes = float(text)
-    if not minutes > 0:
-        raise argparse.ArgumentTypeError(f"it must be more than 0; got {text}")
+    if not 0 < minutes < float("inf"):
+        raise argparse.ArgumentTypeError(f"it must be more than 0 minutes; got {text}")
     return 60 * minutes
 
 
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"it must be at least 1; got {text}")
-    return number
+def _whole(minimum: int):
+    """A parser of whole numbers that are not too small."""
+
+    def parse(text: str) -> int:
+        if not text.isdecimal() or int(text) < minimum:
+            raise argparse.ArgumentTypeError(f"it must be at least {minimum}; got {text}")
+        return int(text)
+
+    return parse
 
 
 if __name__ == "__main__":

@@ -1,19 +1,28 @@
+import contextlib
+import io
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from dataclasses import replace
+from importlib.metadata import version
 
 import h5py
+import keras
 import numpy as np
 import pytest
-from samples import RECORD, TINY, tiny_dataset
+from PIL import Image
+from samples import RECORD, TINY, cifar100_stub, tiny_dataset
 
 from smallvit.__main__ import main
 from smallvit.data.shapes import shapes100
+from smallvit.training.files import OtherRunError
+from smallvit.training.pretrained import load_run
 from smallvit.training.recipes import RECIPES
-from smallvit.training.records import read_record, write_record
+from smallvit.training.records import read_record, results_folder, write_record
 
 
 @pytest.fixture
@@ -43,16 +52,24 @@ def test_help_reads_well_and_does_not_wait_for_keras():
 
 def test_recipes_are_listed_with_what_is_published_and_recorded(capsys, tmp_path):
     record = replace(
-        RECORD, dataset="cifar100", complete=True, test={"loss": 2.7, "top1": 0.4511, "top5": 0.75}
+        RECORD,
+        dataset="cifar100",
+        published_data=True,
+        test={"loss": 2.7, "top1": 0.4511, "top5": 0.75},
+        history=[{"epoch": 1, "loss": 4.6, "seconds": 600.0}],
     )
     write_record(tmp_path / "swin-keras" / "seed-0.json", record)
-    write_record(tmp_path / "swin-keras" / "seed-1.json", replace(record, seed=1, epochs=40))
+    begun = replace(record, seed=1, epochs=40, test=None)
+    write_record(tmp_path / "swin-keras" / "seed-1.json", begun)
     assert main(["recipes", "--results", str(tmp_path)]) == 0
-    lines = {line.split()[0]: line for line in capsys.readouterr().out.splitlines()}
+    printed = capsys.readouterr().out
+    lines = {line.split()[0]: line for line in printed.splitlines() if line[0] != " "}
     assert lines["swin-keras"].split() == [
         *("swin-keras", "162,996", "40", "44.80", "/", "75.23"),
-        *("seed", "0:", "45.11,", "seed", "1:", "1", "epochs"),
+        *("seed", "0:", "45.11,", "seed", "1:", "1", "of", "40", "epochs"),
     ]
+    assert f"    {RECIPES['swin-keras'].summary} (about 6 h 40 min on a processor)\n" in printed
+    assert "CIFAR-100 is a download of 169 MB" in printed
     assert lines["vit-paper"].split() == ["vit-paper", "2,709,796", "100", "73.81", "/", "-", "-"]
     assert lines.keys() >= RECIPES.keys()
 
@@ -78,11 +95,84 @@ def test_reproduce_trains_what_has_no_record_and_goes_on_where_it_was_stopped(
     assert loop.unrecorded(tmp_path) == []
 
 
-@pytest.mark.parametrize("limit", ["0", "-3", "soon"])
-def test_a_time_limit_is_minutes_to_come(capsys, limit):
-    with pytest.raises(SystemExit):
-        main(["reproduce", "--time-limit", limit])
-    assert "--time-limit" in capsys.readouterr().err
+def test_reproduce_shows_what_others_recorded_and_goes_on_to_the_rest(
+    tmp_path, capsys, monkeypatch
+):
+    """An unfinished record of somebody else's neither blocks a recipe nor is continued."""
+    from smallvit.data import datasets
+    from smallvit.training import loop
+
+    small = {name: replace(TINY, name=name) for name in ("first", "second", "third", "fourth")}
+    monkeypatch.setattr(loop, "RECIPES", small)
+    monkeypatch.setattr(datasets, "load_dataset", lambda *_: tiny_dataset())
+    results, out = tmp_path / "results", tmp_path / "runs"
+    done = replace(RECORD, dataset="cifar100", published_data=True)
+    write_record(results / "first" / "seed-0.json", replace(done, recipe="first"))
+    begun = replace(RECORD, recipe="second", epochs=50, test=None, data_fingerprint="1" * 64)
+    write_record(results / "second" / "seed-0.json", begun)
+    write_record(out / "third" / "seed-0.json", replace(begun, recipe="third"))
+    before = {path: path.read_bytes() for path in results.rglob("*.json")}
+    trained = []
+
+    def train(recipe, dataset, out, *arguments):
+        if (out / recipe.name / "seed-0.json").exists():
+            raise OtherRunError("third/seed-0.json holds a run with another epochs")
+        trained.append((recipe.name, out))
+        return replace(RECORD, recipe=recipe.name)
+
+    monkeypatch.setattr(loop, "train", train)
+    assert main(["reproduce", "--out", str(out), "--results", str(results)]) == 1
+    printed = capsys.readouterr()
+    assert f"first in {results}: seed 0: 1.00\n" in printed.out
+    assert f"second in {results}: seed 0: 1 of 50 epochs\n" in printed.out
+    assert "Building 3 models to begin with the cheapest: second third fourth\n" in printed.out
+    assert trained == [("second", out), ("fourth", out)]
+    assert printed.err == "smallvit: third/seed-0.json holds a run with another epochs\n"
+    assert {path: path.read_bytes() for path in results.rglob("*.json")} == before
+
+
+def test_reproduce_begins_no_recipe_when_the_time_is_over(tmp_path, capsys, monkeypatch):
+    from smallvit.data import datasets
+    from smallvit.training import loop
+
+    small = {name: replace(TINY, name=name) for name in ("first", "second")}
+    monkeypatch.setattr(loop, "RECIPES", small)
+    monkeypatch.setattr(datasets, "load_dataset", lambda *_: tiny_dataset())
+    trained = []
+
+    def train(recipe, *arguments):
+        trained.append((recipe.name, arguments[-1].time_limit))
+        return replace(RECORD, recipe=recipe.name)
+
+    clock = iter([0, 10, 70])  # seconds: at the start, before the first, before the second
+    monkeypatch.setattr(loop, "train", train)
+    monkeypatch.setattr("smallvit.__main__.time.monotonic", lambda: next(clock))
+    folders = ["--out", str(tmp_path / "runs"), "--results", str(tmp_path / "results")]
+    assert main(["reproduce", "--time-limit", "1", *folders]) == 3
+    assert trained == [("first", 50)]
+    printed = capsys.readouterr().out
+    assert printed.endswith("The time limit came first; the same command continues.\n")
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        *(("--time-limit", value, "more than 0 minutes") for value in ("0", "-3", "inf", "nan")),
+        ("--time-limit", "soon", "invalid _minutes value"),
+        *(("--epochs", value, "must be at least 1") for value in ("0", "-1", "two", "1.5")),
+        *(("--workers", value, "must be at least 0") for value in ("-1", "many")),
+        ("--steps-per-call", "0", "must be at least 1"),
+        ("--seed", "-1", "must be at least 0"),
+        ("--colour", "red", "unrecognized arguments"),
+    ],
+)
+def test_a_wrong_value_gets_one_sentence(capsys, option, value, message):
+    with pytest.raises(SystemExit) as stopped:
+        main(["train", "swin-keras", f"{option}={value}"])
+    assert stopped.value.code == 2
+    error = capsys.readouterr().err
+    assert option in error and message in error
+    assert error.count("\n") == 1
 
 
 @pytest.mark.parametrize(
@@ -90,20 +180,50 @@ def test_a_time_limit_is_minutes_to_come(capsys, limit):
     [
         (["train", "swin"], "no recipe 'swin'"),
         (["train", "swin-keras", "--data", "no/such/folder"], "no/such/folder"),
+        (["train", "swin-keras", "--dataset", "shapes10"], "shapes10"),
+        (["train", "swin-keras", "--dataset", "shapes100", "--seed", str(2**32)], "4294967295"),
+        (["predict", "no/such/record.json", "cat.jpg"], "no/such/record.json"),
     ],
 )
-def test_a_mistake_gets_one_sentence(capsys, arguments, message):
+def test_a_mistake_gets_one_sentence(capsys, arguments, message, monkeypatch):
+    from smallvit.data import datasets
+
+    load = datasets.load_dataset
+    monkeypatch.setattr(
+        datasets,
+        "load_dataset",
+        lambda name, *where: tiny_dataset() if name == "shapes100" else load(name, *where),
+    )
     assert main(arguments) == 1
     error = capsys.readouterr().err
     assert message in error
     assert error.count("\n") == 1
 
 
-@pytest.mark.parametrize("epochs", ["0", "two"])
-def test_epochs_are_a_positive_number(capsys, epochs):
-    with pytest.raises(SystemExit):
-        main(["train", "swin-keras", "--epochs", epochs])
-    assert "--epochs" in capsys.readouterr().err
+def test_the_version_is_that_of_the_package(capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(["--version"])
+    assert stopped.value.code == 0
+    assert capsys.readouterr().out == f"smallvit {version('smallvit')}\n"
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="the record is TensorFlow's")
+def test_a_finished_record_of_the_repository_is_left_as_it_is(tmp_path, capsys, monkeypatch):
+    from smallvit.data import datasets
+
+    path = tmp_path / "swin-keras" / "seed-0.json"
+    path.parent.mkdir()
+    path.write_bytes((results_folder() / "swin-keras" / "seed-0.json").read_bytes())
+    before = path.read_bytes(), path.stat().st_mtime_ns
+    monkeypatch.setattr(datasets, "load_dataset", lambda *_: cifar100_stub())
+    assert main(["train", "swin-keras", "--data", "DIR", "--out", str(tmp_path)]) == 0
+    printed = capsys.readouterr().out
+    assert "swin-keras, seed 0: 40 of 40 epochs on cifar100" in printed
+    assert "this run is finished" in printed
+    assert "top-1 45.10  top-5 75.42" in printed
+    assert f"record: {path}   weights: not in this folder" in printed
+    assert (path.read_bytes(), path.stat().st_mtime_ns) == before
+    assert list(tmp_path.rglob("*")) == [path.parent, path]
 
 
 def test_a_run_killed_in_mid_training_ends_as_one_that_was_not(data_dir, tmp_path):
@@ -128,20 +248,74 @@ def test_a_run_killed_in_mid_training_ends_as_one_that_was_not(data_dir, tmp_pat
     assert_same_files(whole / "seed-7.weights.h5", killed / "seed-7.weights.h5")
 
 
-def test_shapes100_is_named_as_synthetic(tmp_path, capsys, monkeypatch):
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A run of a tiny recipe from the command line: its record's path and what was printed."""
     from smallvit.data import datasets
 
-    tiny = datasets.paint_dataset(150, 50)
-    monkeypatch.setattr(datasets, "load_dataset", lambda *_: tiny)
-    out = ["--out", str(tmp_path)]
-    assert main(["train", "swin-keras", "--data", "shapes100", "--epochs", "1", *out]) == 0
-    printed = capsys.readouterr().out
+    out = tmp_path_factory.mktemp("finished")
+    printed = io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(printed):
+        patch.setitem(RECIPES, "tiny", TINY)
+        patch.setattr(datasets, "load_dataset", lambda *_: tiny_dataset())
+        command = ["train", "tiny", "--data", "shapes100", "--epochs", "1", "--out", str(out)]
+        assert main(command) == 0
+    return out / "tiny" / "seed-0.json", printed.getvalue()
+
+
+def test_shapes100_is_named_as_synthetic(finished):
+    path, printed = finished
     assert "a synthetic stand-in" in printed
     assert "published" not in printed
-    record = read_record(tmp_path / "swin-keras" / "seed-0.json")
-    assert record.command == (
-        "python -m smallvit train swin-keras --seed 0 --epochs 1 --data shapes100"
+    assert read_record(path).command == (
+        "python -m smallvit train tiny --seed 0 --epochs 1 --dataset shapes100"
     )
+
+
+def test_a_run_says_where_it_left_what_and_what_takes_time(finished):
+    path, printed = finished
+    weights = path.with_name("seed-0.weights.h5")
+    assert f"record: {path}   weights: {weights}\n" in printed
+    compiles = keras.backend.backend() != "torch"
+    assert ("XLA compiles the first step; that can take a minute." in printed) == compiles
+
+
+def test_images_are_classified_with_a_runs_weights(finished, tmp_path, capsys):
+    """Of any size and kind; the probabilities are the model's."""
+    path, _ = finished
+    images, _ = tiny_dataset().test
+    Image.fromarray(images[0]).save(tmp_path / "same.png")
+    Image.fromarray(np.kron(images[0], np.ones((3, 3, 1), "uint8"))).convert("L").save(
+        tmp_path / "large and grey.jpg"
+    )
+    paths = [str(tmp_path / name) for name in ("same.png", "large and grey.jpg")]
+    assert main(["predict", str(path), "--top", "100", *paths]) == 0
+    first, second = capsys.readouterr().out.splitlines()
+    record, model = load_run(path)
+    logits = keras.ops.convert_to_numpy(model(images[:1].astype("float32") / 255))[0]
+    expected = np.exp(logits) / np.exp(logits).sum()
+    named = re.findall(r"([\w ]+) (\d+\.\d) %", first.split(": ", 1)[1])
+    assert len(named) == 100
+    for name, percent in named:
+        share = expected[record.classes.index(name.strip())]
+        assert float(percent) == pytest.approx(100 * share, abs=0.051)
+    assert second.startswith(f"{paths[1]}: ")
+
+
+@pytest.mark.parametrize("spoil", ["image", "weights", "no weights"])
+def test_what_cannot_be_classified_gets_one_sentence(finished, tmp_path, capsys, spoil):
+    for path in finished[0].parent.glob("seed-0.*"):
+        shutil.copy(path, tmp_path)
+    weights, image = tmp_path / "seed-0.weights.h5", tmp_path / "cat.jpg"
+    image.write_bytes(b"no image")
+    if spoil == "weights":
+        weights.write_bytes(weights.read_bytes()[:-1])
+    if spoil == "no weights":
+        weights.unlink()
+    assert main(["predict", str(tmp_path / "seed-0.json"), str(image)]) == 1
+    error = capsys.readouterr().err
+    assert f"{image if spoil == 'image' else weights} " in error
+    assert error.count("\n") == 1
 
 
 def assert_same_files(path, other_path):

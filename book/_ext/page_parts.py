@@ -104,7 +104,8 @@ class BuildFacts(SphinxDirective):
     def run(self):
         """Ask for the facts anew at each build."""
         from smallvit.book.report import Table
-        from smallvit.training.records import describe_commit, describe_device, describe_versions
+        from smallvit.training.records import describe_commit, describe_versions
+        from smallvit.training.runtime import describe_device
 
         self.env.note_reread()
         facts = {"commit": describe_commit() or "outside git", "device": describe_device()}

@@ -143,8 +143,8 @@ def _mean(figures: Sequence[Mapping[str, float]], name: str) -> float:
 
 
 def _whole(records: Sequence[Record]) -> list[Record]:
-    """Those that ran to the end, all of the recipe's epochs, on the data that it names."""
-    return [record for record in records if record.finished and record.complete]
+    """Those whose figures may be compared with published ones."""
+    return [record for record in records if record.comparable]
 
 
 def _published(recipe: Recipe) -> str:

@@ -1,72 +1,93 @@
-"""What watches over a run: state kept on disk, seeds, the time that is left."""
+"""Callbacks of a run: its state on disk, its seeds, its time limit."""
 
 import csv
 import json
 import math
-import os
 import time
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import keras
 import numpy as np
 
-from smallvit.training.records import write_json
+from smallvit.training.files import TrainingError, replacing
+from smallvit.training.records import require_same
+from smallvit.training.upgrade import upgrade_settings
 
 GOOGLE_DRIVE = Path("/content/drive")
 """Where Colab mounts it."""
 
 
-class TrainingError(RuntimeError):
-    """Why a run cannot start or go on, in one sentence."""
-
-
 class Checkpoint(keras.callbacks.Callback):
-    """Keep a run's history and state on disk after each epoch, so that a kill costs one at most.
+    """Save a run's history and state after each epoch, so that a kill costs one at most.
 
     Keras's `BackupAndRestore` and `save_weights` leave out the state of the seed generators, so a
-    run resumed from them goes on with other dropout masks. This keeps every variable of model and
-    optimizer. The files are replaced in one motion each; the history may be one epoch ahead of the
-    state, never behind.
+    run resumed from them continues with other dropout masks. This saves every variable of model
+    and optimizer, with the history they belong to, in one file that is replaced whole.
 
     Args:
-        folder: where history and state are kept; made when needed. Beside it lies the history
-            once more, as a table for people: `FOLDER.csv`.
+        folder: where the state is kept; made when needed. The history is also written beside it,
+            as a table for people: `FOLDER.csv`.
+        settings: what a run must share to continue from the state, as `differences` takes them;
+            `None` to continue from any.
+        place: the `commit`, `device` and `versions` of this sitting, for the record.
 
     Raises:
         TrainingError: if the folder is on a Google Drive that is not mounted; from `fit`, at the
-            step after which the loss is no longer a number, or the end of the epoch in which
-            another figure is none or that cannot be written. The last good state is left.
+            step after which the loss is not finite, or at the end of an epoch with another such
+            figure or that cannot be written. The last good state is kept.
     """
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, settings: dict | None = None, place: dict | None = None):
         super().__init__()
         require_mounted(folder)
         self.folder = folder
-        self.history_path = folder / "history.json"
         self.state_path = folder / "state.npz"
+        self.settings, self.place = settings, place
         self.history: list[dict] = []
+        self.sittings: list[dict] = []
 
     def restore(self, model: keras.Model) -> int:
-        """Set a compiled model to the kept state, if there is one; return its epochs.
+        """Set a compiled model to the saved state, if there is one; return its epochs.
 
         Raises:
-            TrainingError: if the files cannot be read.
+            TrainingError: if the state is damaged or of a run with other settings.
         """
         if not self.state_path.exists():
             return 0
         model.optimizer.build(model.trainable_variables)
+        variables = _state_variables(model)
         try:
             with np.load(self.state_path) as state:
                 epochs = int(state["epochs"])
-                for number, variable in enumerate(_state_variables(model)):
-                    variable.assign(state[f"variable_{number}"])
-            self.history = json.loads(self.history_path.read_text(encoding="utf-8"))[:epochs]
-        except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+                about = self._read_about(state, epochs)
+                if self.settings is not None:
+                    require_same(self.settings, about["settings"], self.folder)
+                values = [state[f"variable_{number}"] for number in range(len(variables))]
+                if f"variable_{len(variables)}" in state:
+                    raise ValueError("it has more variables than the model")
+            self.history, self.sittings = about["history"][:epochs], about["sittings"]
+            if [figures["epoch"] for figures in self.history] != list(range(1, epochs + 1)):
+                raise ValueError(f"its history is not of {epochs} epochs")
+            for variable, value in zip(variables, values, strict=True):
+                variable.assign(value)
+        except (OSError, EOFError, LookupError, TypeError, ValueError, zipfile.BadZipFile) as error:
             raise TrainingError(
                 f"{self.folder} is damaged ({error}); delete it to start the run afresh."
             ) from error
         return epochs
+
+    def _read_about(self, state: Mapping, epochs: int) -> dict:
+        """The run that a state belongs to; older versions kept that in two files beside it."""
+        if "about" in state:
+            return json.loads(str(state["about"]))
+        settings, history = (
+            json.loads((self.folder / name).read_text(encoding="utf-8"))
+            for name in ("settings.json", "history.json")
+        )
+        before = {"commit": None, "device": "unknown", "versions": {}, "epochs": epochs}
+        return {"settings": upgrade_settings(settings), "history": history, "sittings": [before]}
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         """Start the clock."""
@@ -74,34 +95,38 @@ class Checkpoint(keras.callbacks.Callback):
         self._step_ends: list[float] = []
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
-        """Note when the step ended, and whether its loss is a number."""
+        """Note when the step ended, and check that its loss is finite."""
         self._step_ends.append(time.perf_counter())
-        self._require_numbers(logs or {}, f"at step {batch + 1} of epoch {len(self.history) + 1}")
+        self._require_finite(logs or {}, f"at step {batch + 1} of epoch {len(self.history) + 1}")
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        """Write the epoch's figures, then the state they belong to."""
+        """Save the epoch's figures and the state they belong to."""
         figures = {name: float(value) for name, value in (logs or {}).items()}
-        self._require_numbers(figures, f"at the end of epoch {epoch + 1}")
+        self._require_finite(figures, f"at the end of epoch {epoch + 1}")
         steps = np.diff([self._started, *self._step_ends])
         figures |= {
             "seconds": time.perf_counter() - self._started,
-            "step_seconds": float(np.median(steps)) / self._steps_a_call(),
+            "step_seconds": float(np.median(steps)) / self.model.steps_per_execution,
         }
         self.history.append({"epoch": epoch + 1, **figures})
+        self._count_epoch()
         try:
-            write_json(self.history_path, self.history)
-            self._write_table()
             self._write_state(epoch + 1)
+            self._write_table()
         except OSError as error:
             raise TrainingError(
-                f"Epoch {epoch + 1} could not be kept in {self.folder} ({error.strerror}). What "
-                "was kept before is still there: see to the disk, then start the run again."
+                f"Epoch {epoch + 1} could not be saved in {self.folder} ({error.strerror}). "
+                "Earlier epochs are still there: make room on the disk, then start the run again."
             ) from error
 
-    def _steps_a_call(self) -> int:
-        return self.model.steps_per_execution
+    def _count_epoch(self) -> None:
+        """Add the epoch to the last sitting, or begin another if commit or device changed."""
+        place = self.place or {}
+        if not self.sittings or {**self.sittings[-1], **place} != self.sittings[-1]:
+            self.sittings.append({**place, "epochs": 0})
+        self.sittings[-1] = {**self.sittings[-1], "epochs": self.sittings[-1]["epochs"] + 1}
 
-    def _require_numbers(self, figures: dict, when: str) -> None:
+    def _require_finite(self, figures: dict, when: str) -> None:
         for name, value in figures.items():
             if not math.isfinite(value):
                 raise TrainingError(
@@ -110,22 +135,24 @@ class Checkpoint(keras.callbacks.Callback):
                 )
 
     def _write_table(self) -> None:
-        temporary = self.folder / "history.csv"
-        with temporary.open("w", encoding="utf-8", newline="") as file:
+        path = self.folder.with_name(self.folder.name + ".csv")
+        with (
+            replacing(path) as temporary,
+            temporary.open("w", encoding="utf-8", newline="") as file,
+        ):
             table = csv.DictWriter(file, self.history[-1].keys())
             table.writeheader()
             for figures in self.history:
                 table.writerow({k: round(value, 4) for k, value in figures.items()})
-        os.replace(temporary, self.folder.with_name(self.folder.name + ".csv"))
 
     def _write_state(self, epochs: int) -> None:
         variables = {
             f"variable_{number}": keras.ops.convert_to_numpy(variable)
             for number, variable in enumerate(_state_variables(self.model))
         }
-        temporary = self.state_path.with_suffix(".part.npz")
-        np.savez(temporary, epochs=epochs, **variables)
-        os.replace(temporary, self.state_path)
+        about = {"settings": self.settings, "history": self.history, "sittings": self.sittings}
+        with replacing(self.state_path) as temporary:
+            np.savez(temporary, epochs=epochs, about=json.dumps(about), **variables)
 
 
 class EpochSeed(keras.callbacks.Callback):

@@ -1,12 +1,15 @@
-"""Models with the weights of recorded runs."""
+"""Models with the weights of recorded runs, and what they say of an image."""
 
 from pathlib import Path
 
 import keras
+import numpy as np
+from PIL import Image
 
-from smallvit.training.loop import build_model
-from smallvit.training.recipes import get_recipe
-from smallvit.training.records import results_folder
+from smallvit.data.transforms import prepare
+from smallvit.training.loop import build_model, weights_path
+from smallvit.training.recipes import Recipe, get_recipe
+from smallvit.training.records import Record, fingerprint_file, read_record, results_folder
 
 
 def load_pretrained(name: str, seed: int = 0, results: Path | str | None = None) -> keras.Model:
@@ -27,19 +30,68 @@ def load_pretrained(name: str, seed: int = 0, results: Path | str | None = None)
             the recipe's model; the message says what to run.
     """
     recipe = get_recipe(name)
-    path = Path(results or results_folder()) / name / f"seed-{seed}.weights.h5"
-    command = f"`python -m smallvit train {name} --seed {seed} --out FOLDER`"
+    path = weights_path(Path(results or results_folder()) / name / f"seed-{seed}")
     if not path.is_file():
         raise ValueError(
-            f"No weights of {name} with seed {seed} are kept in {path.parent}: run {command}, then "
+            f"No weights of {name} with seed {seed} are kept in {path.parent}: run "
+            f"{_command(recipe)} --seed {seed} --out FOLDER`, then "
             f'load_pretrained("{name}", {seed}, "FOLDER").'
         )
+    return _load(recipe, path)
+
+
+def load_run(path: Path) -> tuple[Record, keras.Model]:
+    """A run's record, and its model with the weights it ended with.
+
+    Args:
+        path: the record, with the weights beside it.
+
+    Raises:
+        ValueError: if the record cannot be read, or the weights are missing or of another run.
+    """
+    record, weights = read_record(path), weights_path(Path(path).with_suffix(""))
+    if not weights.is_file():
+        raise ValueError(f"{weights} does not exist; finish the run, or put its weights there.")
+    if record.weights not in (None, fingerprint_file(weights)):
+        raise ValueError(f"{weights} is damaged, or not of the run in {path}; restore it.")
+    return record, _load(Recipe.from_dict(record.config), weights)
+
+
+def predict(record: Record, model: keras.Model, path: Path) -> list[tuple[str, float]]:
+    """Name the classes of an image file, with their probabilities, the most likely first.
+
+    Args:
+        record: of the run that the model comes from.
+        model: as `load_run` returns it.
+        path: an image that Pillow reads, of any size; it is resized to that of the run's dataset.
+
+    Raises:
+        ValueError: if the file is not an image.
+    """
+    height, width = record.image_size
+    try:
+        with Image.open(path) as image:
+            pixels = np.asarray(image.convert("RGB").resize((width, height)))
+    except OSError as error:
+        raise ValueError(f"{path} is not a readable image ({error}).") from error
+    transforms = Recipe.from_dict(record.config).transforms
+    batch, _ = prepare(pixels[None], np.zeros((1, 1), "float32"), transforms, None, key=None)
+    shares = keras.ops.convert_to_numpy(keras.ops.softmax(model(batch)))[0]
+    names = record.classes or [f"class {number}" for number in range(len(shares))]
+    return [(names[number], float(shares[number])) for number in np.argsort(-shares)]
+
+
+def _load(recipe: Recipe, path: Path) -> keras.Model:
     model = build_model(recipe)
     try:
         model.load_weights(path)
     except (OSError, ValueError, KeyError) as error:
         raise ValueError(
-            f"{path} does not hold the weights of today's {name} ({error}); make them anew with "
-            f"{command}."
+            f"{path} does not hold the weights of today's {recipe.name} ({error}); make them anew "
+            f"with {_command(recipe)} --out FOLDER`."
         ) from error
     return model
+
+
+def _command(recipe: Recipe) -> str:
+    return f"`python -m smallvit train {recipe.name}"

@@ -3,6 +3,7 @@
 import dataclasses
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -111,14 +112,17 @@ class Recipe:
     train_images: int | None = None
 
     def to_dict(self) -> dict:
-        """The recipe as plain dicts, lists, strings and numbers, as a record keeps it."""
-        recipe = dataclasses.asdict(self)
-        del recipe["transforms"]
-        # Records call transforms steps; the reader of records is to know both names first.
-        recipe["steps"] = [
-            {"step": type(each).__name__, **dataclasses.asdict(each)} for each in self.transforms
-        ]
-        return recipe
+        """The recipe in JSON's terms, as a record keeps it; a dict from a dataclass says which."""
+        return {name: _to_plain(value) for name, value in vars(self).items()}
+
+    @classmethod
+    def from_dict(cls, fields: dict) -> "Recipe":
+        """The recipe that `to_dict` wrote down.
+
+        Raises:
+            KeyError, TypeError: if this version has no such class, or no such option.
+        """
+        return cls(**{name: _from_plain(value) for name, value in fields.items()})
 
     def for_dataset(self, dataset: Dataset) -> "Recipe":
         """The recipe with the dataset's number of classes and, where left open, its statistics."""
@@ -154,6 +158,29 @@ class Recipe:
     def steps_per_epoch(self, num_images: int) -> int:
         """Optimizer steps per epoch of so many training images."""
         return steps_per_epoch(num_images, self.batch_size, self.passes)
+
+
+def _to_plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value):
+        fields = {name: _to_plain(x) for name, x in vars(value).items()}
+        return {"class": type(value).__name__, **fields}
+    return [_to_plain(x) for x in value] if isinstance(value, tuple | list) else value
+
+
+def _from_plain(value: Any) -> Any:
+    if isinstance(value, dict) and "class" in value:
+        fields = {name: _from_plain(x) for name, x in value.items() if name != "class"}
+        return _CLASSES[value["class"]](**fields)
+    return tuple(_from_plain(x) for x in value) if isinstance(value, list) else value
+
+
+_CLASSES = {
+    kind.__name__: kind
+    for kind in (
+        *(Published, Cosine, ConvNetConfig, SwinConfig, VitConfig, AutoAugment, CutMixOrMixup),
+        *(Normalize, RandomCrop, RandomErasing, RandomFlip, RandomRotation, RandomZoom, Resize),
+    )
+}
 
 
 SWIN_KERAS = Recipe(
@@ -394,22 +421,20 @@ LADDER_BY_SIZE = [
 ]
 
 
-RECIPES = {
-    recipe.name: recipe
-    for recipe in [
-        SWIN_KERAS,
-        SWIN_FIXED,
-        VIT_KERAS,
-        SL_VIT_KERAS,
-        _as_keras_3_reads_it(VIT_KERAS),
-        _as_keras_3_reads_it(SL_VIT_KERAS),
-        SL_VIT_FIXED,
-        *PAPER,
-        *map(_at_three_times_the_rate, PAPER),
-        *LADDER,
-        *LADDER_BY_SIZE,
-    ]
-}
+ALL = [
+    SWIN_KERAS,
+    SWIN_FIXED,
+    VIT_KERAS,
+    SL_VIT_KERAS,
+    _as_keras_3_reads_it(VIT_KERAS),
+    _as_keras_3_reads_it(SL_VIT_KERAS),
+    SL_VIT_FIXED,
+    *PAPER,
+    *map(_at_three_times_the_rate, PAPER),
+    *LADDER,
+    *LADDER_BY_SIZE,
+]
+RECIPES = {recipe.name: recipe for recipe in ALL}
 
 
 def get_recipe(name: str) -> Recipe:

@@ -1,22 +1,29 @@
-"""Records of training runs: what was run, where, and what came out."""
+"""Records of training runs: what was run, on what, and the outcome."""
 
+import contextlib
 import dataclasses
+import hashlib
 import json
-import os
+import math
 import platform
-import subprocess
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
 
-import keras
+from smallvit.training.files import OtherRunError, write_json
+from smallvit.training.recipes import BEST_EPOCH, Recipe
+from smallvit.training.runtime import output_of
+from smallvit.training.upgrade import upgrade_record
 
-from smallvit.training.recipes import BEST_EPOCH
+SCHEMA = 2
+
+NOT_OF_THE_RUN = ("name", "summary", "parameters", "epochs", "published")
+"""What a recipe says about a run without changing its result; a run has its own `epochs`."""
 
 
 class RecordError(ValueError):
-    """A record that cannot be read, in one sentence."""
+    """Why a record cannot be read or believed, in one sentence."""
 
 
 @dataclass(frozen=True)
@@ -26,83 +33,117 @@ class Record:
     Args:
         recipe: the recipe's name.
         config: the recipe itself, as `Recipe.to_dict` gives it.
-        dataset: `"cifar100"`, or `"shapes100"` for the synthetic stand-in.
+        dataset: the dataset's name.
+        published_data: whether its images are the published ones of that name.
+        classes: the classes' names, in the order of the model's outputs; empty if unknown.
+        image_size: height and width of the dataset's images, in pixels.
         seed: the run's seed.
-        epochs: epochs to train; `history` tells how many have been.
-        complete: whether this is the recipe in full, on the real data.
-        history: a dict for each epoch: `epoch` (from 1), `loss`, `top1`, `top5`, the same with
-            `val_` in front, `seconds` for the epoch, `step_seconds` for a step (the median).
-            Accuracies are fractions of 1. What `val_` is measured on, the config's `protocol`
-            says: images held out, or the test images.
+        epochs: epochs to train.
+        history: a dict per epoch trained: `epoch` (from 1), `loss`, `top1`, `top5`, the same with
+            the prefix `val_`, `seconds` per epoch and `step_seconds` per step (median). Accuracies
+            are fractions of 1. The config's `protocol` says what `val_` is measured on: images
+            held out, or the test images.
         test: `loss`, `top1` and `top5` on the test images after the last epoch; `None` before it.
         parameters: trainable parameters.
-        seconds: all epochs together, over all sittings.
-        device: what the run ran on.
         backend: Keras's backend.
-        versions: Python and the packages that matter.
-        commit: the code's git commit, with `-dirty` if files had changed; `None` outside git.
+        precision: Keras's dtype policy.
+        sittings: a dict per stretch of epochs under one `commit`, on one `device`, with the same
+            `versions`, and its number of `epochs`. The commit ends in `-dirty` if files had
+            changed, and is `None` outside the package's repository.
         data_fingerprint: SHA-256 of training and test images and labels.
         command: how to run it again.
-        precision: Keras's dtype policy.
+        weights: SHA-256 of the weights file; `None` before the last epoch and in old records.
     """
 
     recipe: str
     config: dict
     dataset: str
+    published_data: bool
+    classes: list
+    image_size: list
     seed: int
     epochs: int
-    complete: bool
     history: list
     test: dict | None
     parameters: int
-    seconds: float
-    device: str
     backend: str
-    versions: dict
-    commit: str | None
+    precision: str
+    sittings: list
     data_fingerprint: str
     command: str
-    precision: str = "float32"  # records from before there was a choice lack it
+    weights: str | None = None
 
     @property
     def finished(self) -> bool:
-        """Whether as many epochs have been trained as were to be."""
+        """Whether all the epochs of this run have been trained."""
         return len(self.history) == self.epochs
 
     @property
+    def comparable(self) -> bool:
+        """Whether its figures may stand beside published ones.
+
+        They may if it is finished, with as many epochs as its recipe has, on the published images,
+        with committed code.
+        """
+        full = self.finished and self.epochs == self.config.get("epochs")
+        published_data = self.published_data and self.dataset == "cifar100"
+        return full and published_data and "-dirty" not in (self.commit or "")
+
+    @property
     def best(self) -> dict | None:
-        """The epoch with the highest top-1 on the test images, where every epoch was tested."""
+        """The epoch with the highest top-1 on the test images, if every epoch was tested."""
         if self.config.get("protocol") != BEST_EPOCH or not self.history:
             return None
         return max(self.history, key=lambda epoch: epoch["val_top1"])
 
+    @property
+    def seconds(self) -> float:
+        """All epochs together."""
+        return sum(epoch.get("seconds", 0.0) for epoch in self.history)
+
+    @property
+    def device(self) -> str:
+        """What it ran on; several, if it did."""
+        return self._of_sittings("device") or "an unknown device"
+
+    @property
+    def commit(self) -> str | None:
+        """The code's git commit; several, if they are."""
+        return self._of_sittings("commit")
+
+    def _of_sittings(self, name: str) -> str | None:
+        found = dict.fromkeys(sitting[name] for sitting in self.sittings)
+        return ", then ".join(x or "outside git" for x in found) if any(found) else None
+
 
 def write_record(path: Path, record: Record) -> None:
     """Write a record as JSON, whole or not at all."""
-    write_json(path, dataclasses.asdict(record))
+    fields = dataclasses.asdict(record)
+    write_json(path, {"schema": SCHEMA, **fields, "checksum": _checksum(fields)})
 
 
 def read_record(path: Path) -> Record:
-    """Read a record back.
+    """Read a record, of this schema or an older one.
 
     Raises:
-        RecordError: if the file is no JSON, or its fields are not a record's; the message names
-            the file and the fields.
+        RecordError: if the file is not a record, or contradicts itself; the message names the
+            file, what is wrong and what to do.
     """
     try:
         fields = json.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise RecordError(f"{path} is not a readable record ({error}); run it again.") from error
-    expected = {field.name: field.type for field in dataclasses.fields(Record)}
-    if isinstance(fields, dict):
-        fields = {**_defaults(), **fields}
-    if not isinstance(fields, dict) or fields.keys() != expected.keys():
-        differing = sorted(set(fields) ^ set(expected))
-        raise RecordError(f"{path} is not a record: see its fields {', '.join(differing)}.")
-    wrong = [name for name, kind in expected.items() if not isinstance(fields[name], kind)]
-    if wrong:
-        raise RecordError(f"{path} is damaged: wrong kind of value in {', '.join(wrong)}.")
-    return Record(**fields)
+        raise RecordError(
+            f"{path} is not a readable record ({error}); delete it and run the same command again."
+        ) from error
+    try:
+        record = _parse(fields)
+        fault = next(_faults(record), None)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        fault = f"it is not a record of this version ({type(error).__name__}: {error})"
+        fault = str(error) if isinstance(error, RecordError) else fault
+    if fault:
+        raise RecordError(f"{path} is damaged: {fault}; restore it, or delete it and run it again.")
+    return record
 
 
 def results_folder() -> Path:
@@ -125,35 +166,46 @@ def read_results(folder: Path) -> dict[str, list[Record]]:
     return {name: sorted(those, key=lambda r: r.seed) for name, those in records.items()}
 
 
-def write_json(path: Path, content: Any) -> None:
-    """Write JSON through a temporary file, so that a reader never sees half of it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".part")
-    temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    os.replace(temporary, path)
+def differences(run: dict, other: dict) -> list[str]:
+    """Names of the settings in which two runs differ, of those that can change a result.
+
+    Args:
+        run: `config`, `seed`, `epochs`, `backend`, `precision` and `data_fingerprint`.
+        other: likewise.
+    """
+    one, two = _identity(run), _identity(other)
+    return [name for name in {**one, **two} if one.get(name, KeyError) != two.get(name, KeyError)]
 
 
-def _defaults() -> dict:
-    """What a record that lacks a newer field means by it."""
-    fields = dataclasses.fields(Record)
-    return {f.name: f.default for f in fields if f.default is not dataclasses.MISSING}
+def require_same(settings: dict, found: dict, where: Path) -> None:
+    """Check that a run found on disk is the one with these settings.
+
+    Raises:
+        OtherRunError: if they differ in what can change a result.
+    """
+    if names := differences(settings, found):
+        raise OtherRunError(
+            f"{where} holds a run with another {' and '.join(names)}; "
+            "give another --out, or move that run away."
+        )
 
 
-def on_cpu() -> bool:
-    """Whether Keras computes on the processor."""
-    return "cpu" in _place()
+def _identity(run: dict) -> dict:
+    """A run's settings that can change its result, flat, in today's words."""
+    config = run["config"]
+    # A recipe with options that this version lacks stays as it is: another run.
+    with contextlib.suppress(KeyError, TypeError, ValueError):
+        config = Recipe.from_dict(config).to_dict()
+    flat = {f"model.{name}": value for name, value in config.get("model", {}).items()}
+    flat |= {k: v for k, v in config.items() if k not in ("model", *NOT_OF_THE_RUN)}
+    names = ("seed", "epochs", "backend", "precision", "data_fingerprint")
+    return flat | {name: run.get(name) for name in names}
 
 
-def describe_device() -> str:
-    """What Keras computes on: the GPU's name, or the processor's and its number of cores."""
-    if on_cpu():
-        return f"{_processor_name()}, {os.cpu_count()} cores"
-    names = _output_of("nvidia-smi", "--query-gpu=name", "--format=csv,noheader")
-    return names.replace("\n", ", ") or _place()
-
-
-def _place() -> str:
-    return str(keras.ops.zeros(1).device).lower()  # every backend's tensors know theirs
+def fingerprint_file(path: Path) -> str:
+    """SHA-256 of a file's content, as 64 hexadecimal digits."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def describe_versions() -> dict[str, str]:
@@ -168,28 +220,53 @@ def describe_versions() -> dict[str, str]:
 
 
 def describe_commit() -> str | None:
-    """The git commit of this package's source, `-dirty` if it has changes; `None` outside git."""
-    here = Path(__file__).parents[1]
-    commit = _output_of("git", "-C", str(here), "rev-parse", "HEAD")
-    if not commit:
+    """The git commit of this package's source, `-dirty` if it has changes.
+
+    `None` outside its repository, be it in no repository or in somebody else's.
+    """
+    package = Path(__file__).resolve().parents[1]
+    git = ("git", "-C", str(package))
+    top = output_of(*git, "rev-parse", "--show-toplevel")
+    tracked = output_of(*git, "ls-files", "--error-unmatch", "__init__.py")
+    if not tracked or Path(top).resolve() != package.parent:
         return None
-    changes = _output_of("git", "-C", str(here), "status", "--porcelain", "--", ".")
+    commit = output_of(*git, "rev-parse", "HEAD")
+    changes = output_of(*git, "status", "--porcelain", "--", ".")
     return f"{commit}-dirty" if changes else commit
 
 
-def _processor_name() -> str:
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        for line in cpuinfo.read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    return platform.processor() or platform.machine()
+def _parse(fields: dict) -> Record:
+    schema = fields.pop("schema", 1)
+    if schema not in (1, SCHEMA):
+        raise RecordError(f"its schema is {schema!r}, and this version reads up to {SCHEMA}")
+    if schema == 1:
+        fields = upgrade_record(fields)
+    elif fields.pop("checksum") != _checksum(fields):
+        raise RecordError("its content does not match its checksum, so it was edited")
+    record = Record(**fields)
+    for field in dataclasses.fields(Record):
+        if not isinstance(getattr(record, field.name), field.type):
+            raise RecordError(f"the wrong kind of value in {field.name}")
+    return record
 
 
-def _output_of(*command: str) -> str:
-    """What a command prints, or an empty string where it is missing or fails."""
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30)
-    except (OSError, subprocess.SubprocessError):
-        return ""
-    return done.stdout.strip()
+def _checksum(fields: dict) -> str:
+    """SHA-256 of a record's other fields."""
+    return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
+
+
+def _faults(record: Record) -> Iterator[str]:
+    """What cannot be so in a record."""
+    epochs = [figures["epoch"] for figures in record.history]
+    if epochs != list(range(1, len(epochs) + 1)) or len(epochs) > record.epochs:
+        yield f"its history is not of epochs 1, 2, 3 and so on to {record.epochs} at most"
+    if record.finished != (record.test is not None):
+        yield "figures on the test images belong to a finished run, and only to one"
+    if sum(sitting["epochs"] for sitting in record.sittings) != len(epochs):
+        yield "its sittings do not add up to its epochs"
+    for figures in (*record.history, record.test or {}):
+        for name, value in figures.items():
+            if not math.isfinite(value) or ("top" in name and not 0 <= value <= 1):
+                yield f"its {name} is {value}"
+    if record.test and not record.test.keys() >= {"loss", "top1", "top5"}:
+        yield "its test figures are not loss, top1 and top5"

@@ -19,7 +19,7 @@ def known_figures():
     figures = [x for p in published for x in (p.top1, p.top5) if x is not None]
     for records in read_results(ROOT / "results").values():
         for record in records:
-            if record.finished and record.complete:
+            if record.comparable:
                 figures += [100 * reported(record)[name] for name in ("top1", "top5")]
     return {f"{figure:.2f}" for figure in figures}
 

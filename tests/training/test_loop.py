@@ -1,7 +1,10 @@
+import contextlib
 import csv
 import dataclasses
 import itertools
 import json
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -9,15 +12,24 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-from samples import TINY, TINY_VIT, tiny_dataset
+from samples import TINY, TINY_VIT, cifar100_stub, tiny_dataset
 
 from smallvit.data.batches import Batches
+from smallvit.data.datasets import paint_dataset
 from smallvit.models.swin import swin_transformer
-from smallvit.training import loop, recipes
-from smallvit.training.callbacks import Checkpoint, TrainingError
-from smallvit.training.loop import Session, train
+from smallvit.training import files, loop, recipes, runtime
+from smallvit.training.callbacks import Checkpoint
+from smallvit.training.files import OtherRunError, TrainingError
+from smallvit.training.loop import train
 from smallvit.training.recipes import BEST_EPOCH, get_recipe
-from smallvit.training.records import read_record
+from smallvit.training.records import (
+    describe_commit,
+    describe_versions,
+    fingerprint_file,
+    read_record,
+    results_folder,
+)
+from smallvit.training.runtime import Session
 
 
 @pytest.fixture(scope="module")
@@ -32,6 +44,29 @@ def finished(dataset, tmp_path_factory):
     return out, train(TINY, dataset, out, seed=3, command="as typed")
 
 
+@pytest.fixture(scope="module")
+def begun(dataset, tmp_path_factory):
+    """The same run, stopped by a time limit after its first epoch."""
+    out = tmp_path_factory.mktemp("begun")
+    hurried = Session(time_limit=1e-3)
+    return out, train(TINY, dataset, out, seed=3, command="as typed", session=hurried)
+
+
+@pytest.fixture
+def copied(begun, tmp_path):
+    """A copy of the stopped run to spoil: its folder and its state."""
+    shutil.copytree(begun[0], tmp_path, dirs_exist_ok=True)
+    return tmp_path, tmp_path / "tiny" / "seed-3" / "state.npz"
+
+
+def rewrite_state(path, **changes):
+    """Change what is saved beside the variables."""
+    with np.load(path) as state:
+        arrays = dict(state)
+    about = json.loads(str(arrays["about"])) | changes
+    np.savez(path, **{**arrays, "about": json.dumps(about)})
+
+
 def test_a_run_leaves_a_record_and_weights_and_nothing_else(finished):
     out, record = finished
     assert sorted(path.name for path in (out / "tiny").iterdir()) == [
@@ -40,7 +75,16 @@ def test_a_run_leaves_a_record_and_weights_and_nothing_else(finished):
         "seed-3.weights.h5",
     ]
     assert read_record(out / "tiny" / "seed-3.json") == record
-    assert (record.epochs, record.complete, record.dataset) == (3, False, "shapes100")
+    assert (record.epochs, record.comparable, record.dataset) == (3, False, "shapes100")
+    (sitting,) = record.sittings
+    assert sitting == {
+        "commit": describe_commit(),
+        "device": runtime.describe_device(),
+        "versions": describe_versions(),
+        "epochs": 3,
+    }
+    assert (len(record.classes), record.image_size) == (100, [8, 8])
+    assert record.weights == fingerprint_file(out / "tiny" / "seed-3.weights.h5")
     assert [epoch["epoch"] for epoch in record.history] == [1, 2, 3]
     assert {"loss", "top1", "top5", "val_loss", "val_top1", "seconds", "step_seconds"} <= (
         record.history[0].keys()
@@ -103,23 +147,180 @@ def test_a_run_killed_before_its_record_was_written_only_writes_it(
     assert resumed.seconds > 0
 
 
-def test_a_damaged_state_is_told_in_one_sentence(dataset, tmp_path, monkeypatch):
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(
-            Checkpoint, "_write_state", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt)
-        )
-        train(TINY, dataset, tmp_path)
-    (tmp_path / "tiny" / "seed-0" / "state.npz").write_bytes(b"PK not an archive")
-    with pytest.raises(TrainingError, match=r"seed-0 is damaged .* delete it to start"):
-        train(TINY, dataset, tmp_path)
+@pytest.mark.parametrize("content", [b"", b"PK not an archive", None])
+def test_a_damaged_state_is_reported_in_one_sentence(copied, dataset, content):
+    out, state = copied
+    state.write_bytes(state.read_bytes()[:-1000] if content is None else content)
+    with pytest.raises(TrainingError, match=r"seed-3 is damaged \(.*\); delete it to start"):
+        train(TINY, dataset, out, seed=3)
 
 
-def test_an_unfinished_run_with_other_settings_is_not_resumed(dataset, tmp_path):
-    settings = tmp_path / "tiny" / "seed-0" / "settings.json"
-    settings.parent.mkdir(parents=True)
-    settings.write_text(json.dumps({"epochs": 99}))
-    with pytest.raises(TrainingError, match="holds a run with another"):
-        train(TINY, dataset, tmp_path)
+@pytest.mark.parametrize(
+    ("history", "message"),
+    [([], "not of 1 epochs"), ([{"epoch": 2}], "not of 1 epochs"), (None, "NoneType")],
+)
+def test_a_history_that_does_not_fit_the_state_is_refused(copied, dataset, history, message):
+    out, state = copied
+    rewrite_state(state, history=history)
+    with pytest.raises(TrainingError, match=rf"seed-3 is damaged \(.*{message}.*\); delete it"):
+        train(TINY, dataset, out, seed=3)
+
+
+def test_a_state_of_another_seed_is_refused(begun, dataset, tmp_path):
+    shutil.copytree(begun[0] / "tiny" / "seed-3", tmp_path / "tiny" / "seed-4")
+    with pytest.raises(OtherRunError, match="seed-4 holds a run with another seed; give"):
+        train(TINY, dataset, tmp_path, seed=4)
+
+
+@pytest.mark.parametrize(
+    ("changes", "with_record"),
+    [
+        ({"learning_rate": 2e-3}, True),
+        ({"learning_rate": 2e-3}, False),  # killed before the record of a sitting was written
+        ({"batch_size": 20}, True),
+        ({"transforms": TINY.transforms[1:]}, True),
+        ({"model": dataclasses.replace(TINY.model, window_size=4)}, True),
+        ({"epochs": 4}, True),
+    ],
+)
+def test_a_begun_run_is_not_continued_with_other_settings(copied, dataset, changes, with_record):
+    out, state = copied
+    if not with_record:
+        (state.parents[1] / "seed-3.json").unlink()
+    before = state.read_bytes()
+    (name,) = changes
+    with pytest.raises(OtherRunError, match=rf"another (model\.)?({name}|window_size); give"):
+        train(dataclasses.replace(TINY, **changes), dataset, out, seed=3)
+    assert state.read_bytes() == before
+
+
+def test_a_begun_run_is_not_continued_on_other_data(copied):
+    with pytest.raises(OtherRunError, match="another data_fingerprint; give"):
+        train(TINY, paint_dataset(100, 50, image_size=8), copied[0], seed=3)
+
+
+def test_a_begun_run_is_continued_by_a_recipe_with_other_words(copied, finished, dataset):
+    """And the record names every commit, device and version that epochs were trained with."""
+    reworded = dataclasses.replace(TINY, summary="other words", parameters=1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop, "describe_device", lambda: "another device")
+        record = train(reworded, dataset, copied[0], seed=3)
+    assert [sitting["epochs"] for sitting in record.sittings] == [1, 2]
+    assert [sitting["device"] for sitting in record.sittings][1] == "another device"
+    assert read_record(copied[0] / "tiny" / "seed-3.json") == record
+    figures = [[epoch["loss"] for epoch in r.history] for r in (record, finished[1])]
+    assert figures[0] == figures[1]
+
+
+def test_a_state_of_the_version_before_is_continued(copied, finished, dataset):
+    """It had its settings and its history, which may be an epoch ahead, in files of their own."""
+    out, state = copied
+    with np.load(state) as saved:
+        arrays = dict(saved)
+    about = json.loads(str(arrays.pop("about")))
+    np.savez(state, **arrays)
+    config = about["settings"]["config"]
+    steps = [{"step": each["class"], **each} for each in config.pop("transforms")]
+    old = {
+        "config": {**config, "steps": [{k: v for k, v in s.items() if k != "class"} for s in steps]}
+    }
+    (state.parent / "settings.json").write_text(json.dumps(about["settings"] | old))
+    ahead = [*about["history"], {"epoch": 2, "loss": 1.0}]
+    (state.parent / "history.json").write_text(json.dumps(ahead))
+    (state.parents[1] / "seed-3.json").unlink()
+    record = train(TINY, dataset, out, seed=3)
+    assert record.test == finished[1].test
+    assert [sitting["epochs"] for sitting in record.sittings] == [1, 2]
+    assert record.commit.startswith("outside git, then ") or record.commit is None
+
+
+def test_cut_weights_are_noticed(finished, dataset, tmp_path):
+    shutil.copytree(finished[0], tmp_path, dirs_exist_ok=True)
+    weights = tmp_path / "tiny" / "seed-3.weights.h5"
+    weights.write_bytes(weights.read_bytes()[:-1])
+    with pytest.raises(TrainingError, match=r"weights\.h5 is damaged, or not of the run in"):
+        train(TINY, dataset, tmp_path, seed=3)
+    weights.unlink()  # as in a repository, which keeps small weights only
+    assert train(TINY, dataset, tmp_path, seed=3) == finished[1]
+
+
+def test_a_second_process_is_told_which_is_at_the_run(dataset, tmp_path, monkeypatch):
+    monkeypatch.setattr(loop, "_fit", None)
+    run = tmp_path / "tiny" / "seed-3"
+    with hold_lock(run) as process:
+        message = rf"seed-3 is being trained by process {process.pid} on .*; wait for it"
+        with pytest.raises(OtherRunError, match=message):
+            train(TINY, dataset, tmp_path, seed=3)
+    with files.run_lock(run):  # the killed process left its file, and no lock
+        assert (run / "lock").read_text().startswith(f"{os.getpid()} on ")
+    assert (run / "lock").read_text() == ""
+
+
+def test_a_lock_of_another_machine_is_not_broken(tmp_path):
+    (tmp_path / "lock").write_text("17 on a-machine-far-away")
+    with (
+        pytest.raises(
+            OtherRunError, match=r"process 17 on a-machine-far-away; if .* delete .*lock"
+        ),
+        files.run_lock(tmp_path),
+    ):
+        pass
+    assert (tmp_path / "lock").read_text() == "17 on a-machine-far-away"
+
+
+@contextlib.contextmanager
+def hold_lock(folder):
+    """Another process that is at the run in `folder`, and is killed in the end."""
+    script = (
+        "import sys, time; from pathlib import Path; from smallvit.training.files import run_lock\n"
+        "with run_lock(Path(sys.argv[1])): print(flush=True); time.sleep(600)"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", script, folder], stdout=subprocess.PIPE
+    ) as process:
+        process.stdout.readline()
+        yield process
+        process.kill()
+
+
+@pytest.mark.parametrize("seed", [-1, 2**32, 1.5, True])
+def test_a_seed_is_a_whole_number_of_32_bits(dataset, tmp_path, seed):
+    with pytest.raises(ValueError, match="seed must be a whole number, from 0 to 4294967295"):
+        train(TINY, dataset, tmp_path, seed=seed)
+
+
+@pytest.mark.parametrize("epochs", [0, -1, 2.0])
+def test_epochs_are_at_least_one(dataset, tmp_path, epochs):
+    with pytest.raises(ValueError, match="epochs must be a whole number, at least 1"):
+        train(TINY, dataset, tmp_path, epochs=epochs)
+
+
+@pytest.mark.parametrize(
+    "path", sorted(results_folder().glob("*/seed-*.json")), ids=lambda path: path.parent.name
+)
+def test_the_repositorys_records_are_finished_runs_or_somebody_elses(path, tmp_path, monkeypatch):
+    """Whoever trains a recorded recipe in a folder with its record does not harm the record."""
+    recipe, record = get_recipe(path.parent.name), read_record(path)
+    copy = tmp_path / recipe.name / path.name
+    copy.parent.mkdir()
+    shutil.copy(path, copy)
+    monkeypatch.setattr(loop.keras.backend, "backend", lambda: record.backend)
+    monkeypatch.setattr(loop, "_fit", None)
+
+    def train_again():
+        session = Session(precision=record.precision)
+        return train(recipe, cifar100_stub(), tmp_path, record.seed, session=session)
+
+    if recipe.name == "sl-vit-keras":  # it learnt another parameter than today's recipe
+        with pytest.raises(OtherRunError, match=r"another model\.temperature_as; give"):
+            train_again()
+    elif record.finished:
+        assert train_again() == record
+    else:
+        with pytest.raises(TypeError, match="NoneType"):  # `_fit`: it would train
+            train_again()
+    assert copy.read_bytes() == path.read_bytes()
+    assert not (copy.parent / "seed-0" / "state.npz").exists()
 
 
 def test_the_table_says_what_the_record_says(finished):
@@ -130,12 +331,11 @@ def test_the_table_says_what_the_record_says(finished):
         assert row == pytest.approx(epoch, abs=1e-4)
 
 
-def test_a_time_limit_stops_after_an_epoch_and_the_run_goes_on(finished, dataset, tmp_path):
-    out, whole = finished
-    hurried = Session(time_limit=1e-3)
-    first = train(TINY, dataset, tmp_path, seed=3, command="as typed", session=hurried)
+def test_a_time_limit_stops_after_an_epoch_and_the_run_goes_on(finished, begun, copied, dataset):
+    (out, whole), (_, first), (tmp_path, _) = finished, begun, copied
     assert (len(first.history), first.finished, first.test) == (1, False, None)
     assert read_record(tmp_path / "tiny" / "seed-3.json") == first
+    hurried = Session(time_limit=1e-3)
     second = train(TINY, dataset, tmp_path, seed=3, command="as typed", session=hurried)
     assert (len(second.history), second.finished) == (2, False)
     last = train(TINY, dataset, tmp_path, seed=3, command="as typed")
@@ -211,8 +411,8 @@ def test_an_unknown_precision_is_refused():
     ("precision", "backends"), [("float32", {"tensorflow", "jax"}), ("mixed_bfloat16", {"jax"})]
 )
 def test_on_a_cpu_xla_compiles_where_it_gains(precision, backends, monkeypatch):
-    monkeypatch.setattr(loop, "on_cpu", lambda: True)
-    with loop.device_settings(Session(precision=precision)):
+    monkeypatch.setattr(runtime, "on_cpu", lambda: True)
+    with runtime.device_settings(Session(precision=precision)):
         model = loop.build_model(TINY)
         loop.compile_model(model, TINY, 100)
     assert model.jit_compile == (keras.backend.backend() in backends)
@@ -229,14 +429,14 @@ def test_several_steps_a_call_give_the_same_run(finished, dataset, tmp_path):
 def test_distribution_takes_jax(dataset, tmp_path):
     if keras.backend.backend() == "jax":
         pytest.skip("it is JAX")
-    with pytest.raises(TrainingError, match="takes JAX; Keras runs on"):
+    with pytest.raises(TrainingError, match="needs JAX; Keras runs on"):
         train(TINY, dataset, tmp_path, session=Session(distribute=True))
 
 
 def test_batches_that_devices_cannot_share_are_told_in_one_sentence(monkeypatch):
     monkeypatch.setattr(keras.distribution, "list_devices", lambda: ["cpu:0", "cpu:1", "cpu:2"])
     with pytest.raises(TrainingError, match="3 devices cannot share batches of 10 and 16 images"):
-        loop._require_even_batches({16, 10, 0})
+        runtime.require_divisible({16, 10, 0})
 
 
 def test_on_a_cpus_cores_the_losses_are_those_on_one_device(tmp_path):
@@ -265,9 +465,10 @@ sys.path.insert(0, sys.argv[2])
 import jax
 from samples import TINY, tiny_dataset
 
-from smallvit.training.loop import Session, train
+from smallvit.training.loop import train
+from smallvit.training.runtime import Session
 
-recipe = dataclasses.replace(TINY, validation_fraction=0.2)
+recipe = dataclasses.replace(TINY, validation_fraction=0.2, batch_size=16)
 losses = []
 for distribute in (True, False):
     out = Path(sys.argv[1]) / str(distribute)

@@ -9,11 +9,13 @@ from smallvit.models import swin, vit
 from smallvit.models.cost import count_macs
 from smallvit.training.loop import build_model
 from smallvit.training.recipes import (
+    ALL,
     BEST_EPOCH,
     LADDER,
     LADDER_BY_SIZE,
     LAST_EPOCH,
     RECIPES,
+    Recipe,
     get_recipe,
 )
 
@@ -27,14 +29,22 @@ def test_an_unknown_recipe_is_answered_with_those_there_are():
         get_recipe("swin")
 
 
+def test_no_recipe_takes_the_name_of_another():
+    """A dict of them would keep the last one only."""
+    assert len(RECIPES) == len(ALL)
+
+
 @pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
 def test_a_recipe_can_be_kept_in_a_record(recipe):
-    kept = json.loads(json.dumps(recipe.to_dict()))
+    kept = recipe.to_dict()
+    assert json.loads(json.dumps(kept)) == kept
+    assert Recipe.from_dict(kept) == recipe
     assert kept["model"]["num_classes"] == recipe.model.num_classes
-    assert [step["step"] for step in kept["steps"]] == [
+    assert [each["class"] for each in kept["transforms"]] == [
         type(each).__name__ for each in recipe.transforms
     ]
-    assert kept["published"] == (recipe.published and asdict(recipe.published))
+    published = recipe.published and {"class": "Published", **asdict(recipe.published)}
+    assert kept["published"] == published
 
 
 def test_parameters_are_those_that_other_tests_count():

@@ -1,0 +1,98 @@
+"""Files that are whole after a crash, and one process per run."""
+
+import contextlib
+import json
+import os
+import platform
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+
+class TrainingError(RuntimeError):
+    """Why a run cannot start or continue, in one sentence."""
+
+
+class OtherRunError(TrainingError):
+    """Why a place on disk cannot be used: another run, or another process, has it."""
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield a temporary path to write to; it takes the place of `path` once it is on the disk.
+
+    Whenever the machine stops, `path` is the old file or the new one, whole. A link in the
+    temporary file's place is removed, not followed.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".part-{path.name}")
+    temporary.unlink(missing_ok=True)
+    try:
+        yield temporary
+        _sync(temporary)
+        os.replace(temporary, path)
+        _sync(path.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write JSON, whole or not at all."""
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+
+@contextlib.contextmanager
+def run_lock(folder: Path) -> Iterator[None]:
+    """Hold a run's folder for this process.
+
+    The operating system releases the lock when the process ends, however it ends. Its file names
+    the process and the machine, since file systems may not share locks between machines.
+
+    Raises:
+        OtherRunError: if another process holds the folder.
+    """
+    path, this_machine = folder / "lock", platform.node()
+    with _open_locked(path) as file:
+        process, _, machine = file.read().partition(" on ")
+        if machine not in ("", this_machine):
+            raise OtherRunError(
+                f"{folder} is in use by process {process} on {machine}; if that process has ended, "
+                f"delete {path}."
+            )
+        file.truncate(0)
+        file.seek(0)
+        file.write(f"{os.getpid()} on {this_machine}")
+        file.flush()
+        try:
+            yield
+        finally:
+            file.truncate(0)
+
+
+def _open_locked(path: Path) -> Any:
+    """Open and lock a file; the lock ends when the file is closed."""
+    import fcntl  # not on Windows, where all but training works without it
+
+    while True:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644), "r+")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            owner = file.read() or "another"
+            file.close()
+            raise OtherRunError(
+                f"{path.parent} is being trained by process {owner}; wait for it, or stop it."
+            ) from None
+        if os.fstat(file.fileno()).st_nlink:
+            return file
+        file.close()  # a process that just finished has deleted the folder
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

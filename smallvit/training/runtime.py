@@ -1,0 +1,189 @@
+"""How a run uses the machine: device, precision, distribution, workers, steps per call."""
+
+import contextlib
+import dataclasses
+import math
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import keras
+
+from smallvit.training.files import TrainingError
+
+PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
+
+
+@dataclasses.dataclass(frozen=True)
+class Session:
+    """How to carry out a run; only the precision noticeably changes its result.
+
+    Args:
+        precision: Keras's dtype policy, one of `PRECISIONS`; `None` for bfloat16 on an accelerator
+            and float32 on a CPU.
+        steps_per_call: optimizer steps per call of Keras's compiled function; `None` for 16 on an
+            accelerator, which would otherwise wait between steps of small models, and 1 on a CPU
+            and on torch, where Keras takes one at a time.
+        distribute: whether to spread each batch over all devices or, without an accelerator, over
+            the CPU's cores. Needs JAX.
+        workers: processes that prepare batches; `None` for all cores but one, at most 8, on an
+            accelerator, and for 0 on a CPU, whose cores the model needs.
+        time_limit: seconds after which to stop, to be resumed later; `None` for no limit.
+
+    Raises:
+        ValueError: if one of them is out of range.
+    """
+
+    precision: str | None = None
+    steps_per_call: int | None = None
+    distribute: bool = False
+    workers: int | None = None
+    time_limit: float | None = None
+
+    def __post_init__(self):
+        if self.precision not in (None, *PRECISIONS):
+            raise ValueError(
+                f"precision must be one of {', '.join(PRECISIONS)}; got {self.precision!r}."
+            )
+        for name, minimum in (("steps_per_call", 1), ("workers", 0)):
+            if getattr(self, name) is not None:
+                require_whole(name, getattr(self, name), minimum)
+        if self.time_limit is not None and not self.time_limit >= 0:
+            raise ValueError(f"time_limit must be at least 0 seconds; got {self.time_limit!r}.")
+
+    def for_this_device(self) -> "Session":
+        """A copy with unset options resolved for this device."""
+        if on_cpu():
+            defaults = {"precision": "float32", "steps_per_call": 1, "workers": 0}
+        else:
+            workers = max(1, min(8, (os.cpu_count() or 1) - 1))
+            steps = 1 if keras.backend.backend() == "torch" else 16
+            defaults = {"precision": "mixed_bfloat16", "steps_per_call": steps, "workers": workers}
+        unset = {name: x for name, x in defaults.items() if getattr(self, name) is None}
+        return dataclasses.replace(self, **unset)
+
+
+def require_whole(name: str, value: int, minimum: int, maximum: int | None = None) -> None:
+    """Check that an argument is a whole number within bounds.
+
+    Raises:
+        ValueError: if it is not.
+    """
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    if not whole or value < minimum or (maximum is not None and value > maximum):
+        bounds = f"at least {minimum}" if maximum is None else f"from {minimum} to {maximum}"
+        raise ValueError(f"{name} must be a whole number, {bounds}; got {value!r}.")
+
+
+@contextlib.contextmanager
+def device_settings(session: Session) -> Iterator[None]:
+    """Set Keras's precision and distribution, and restore them afterwards.
+
+    Args:
+        session: with all options resolved. If it distributes, call `split_cpu` first.
+    """
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(session.precision)
+    if session.distribute:
+        keras.distribution.set_distribution(keras.distribution.DataParallel())
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
+        if session.distribute:
+            keras.distribution.set_distribution(None)
+
+
+def gains_by_xla(dtype: str) -> bool:
+    """Whether compiling with XLA makes training steps faster on this backend and device.
+
+    On a CPU Keras leaves XLA out with TensorFlow. These models consist of many small operations
+    and gain by it there, too, except in bfloat16: XLA computes that in float32, TensorFlow's own
+    kernels with the processor's bfloat16 units.
+    """
+    if keras.backend.backend() == "tensorflow":
+        return dtype == "float32" or not on_cpu()
+    return keras.backend.backend() == "jax"
+
+
+def split_cpu(batch_sizes: set[int]) -> None:
+    """Have JAX treat the CPU's cores as devices, as many as divide every batch.
+
+    JAX multiplies small matrices on one core, however many there are; with a part of the batch
+    each, all cores have work. Has no effect once JAX has looked for devices.
+
+    Args:
+        batch_sizes: images that a batch can have; 0 stands for any number.
+
+    Raises:
+        TrainingError: if Keras does not run on JAX.
+    """
+    if keras.backend.backend() != "jax":
+        raise TrainingError(
+            f"Distributing a run needs JAX; Keras runs on {keras.backend.backend()}. "
+            "Set KERAS_BACKEND=jax."
+        )
+    import jax
+
+    shared = math.gcd(*batch_sizes)
+    cores = max(n for n in range(1, os.cpu_count() + 1) if shared % n == 0)
+    with contextlib.suppress(RuntimeError):
+        jax.config.update("jax_num_cpu_devices", cores)
+
+
+def require_divisible(batch_sizes: set[int]) -> None:
+    """Check that all devices together can share batches of these sizes.
+
+    Raises:
+        TrainingError: if they cannot.
+    """
+    devices = len(keras.distribution.list_devices())
+    uneven = sorted(size for size in batch_sizes if size % devices)
+    if uneven:
+        raise TrainingError(
+            f"{devices} devices cannot share batches of {' and '.join(map(str, uneven))} images; "
+            "choose a number of devices that divides them, or train without --distribute."
+        )
+
+
+def progress_verbosity() -> int:
+    """Keras's progress bar on a terminal, one line per epoch in a log."""
+    return 1 if sys.stdout.isatty() else 2
+
+
+def on_cpu() -> bool:
+    """Whether Keras computes on the CPU."""
+    return "cpu" in _place()
+
+
+def describe_device() -> str:
+    """Name what Keras computes on: the GPUs, or the CPU and its number of cores."""
+    if on_cpu():
+        return f"{_processor_name()}, {os.cpu_count()} cores"
+    names = output_of("nvidia-smi", "--query-gpu=name", "--format=csv,noheader")
+    return names.replace("\n", ", ") or _place()
+
+
+def output_of(*command: str) -> str:
+    """What a command prints, or an empty string if it is missing or fails."""
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30)
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return done.stdout.strip()
+
+
+def _place() -> str:
+    return str(keras.ops.zeros(1).device).lower()  # tensors of every backend have one
+
+
+def _processor_name() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        for line in cpuinfo.read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()

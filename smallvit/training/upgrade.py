@@ -1,0 +1,54 @@
+"""Bring records and settings that older versions wrote up to date."""
+
+_CIFAR100 = "30324f75ecaa0f624929a77160ee2d7ad11e604148951c26609d42eb51cef6ff"
+"""`data_fingerprint` of the published images; any could be called so."""
+
+_FIRST_TRANSFORMS = [
+    {"step": "RandomFlip"},
+    {"step": "Normalize", "mean": [0.0, 0.0, 0.0], "std": [1.0, 1.0, 1.0]},
+]
+"""What every run did to images before recipes said it."""
+
+
+def upgrade_record(fields: dict) -> dict:
+    """The fields of a record, from schema 1 to schema 2."""
+    fields = upgrade_settings(fields)
+    del fields["complete"], fields["seconds"]  # now derived
+    sitting = {name: fields.pop(name) for name in ("commit", "device", "versions")}
+    fields["sittings"] = [{**sitting, "epochs": len(fields["history"])}]
+    fields["published_data"] = fields["data_fingerprint"] == _CIFAR100
+    return {"classes": [], "image_size": [32, 32], **fields}
+
+
+def upgrade_settings(settings: dict) -> dict:
+    """A run's settings, from schema 1 to schema 2."""
+    return {"precision": "float32", **settings, "config": _upgrade_config(settings["config"])}
+
+
+def _upgrade_config(config: dict) -> dict:
+    steps = config.get("steps", _FIRST_TRANSFORMS)
+    config = {name: value for name, value in config.items() if name != "steps"}
+    config["transforms"] = [_named(step, step["step"], "step") for step in steps]
+    config["model"] = _upgrade_model(config["model"])
+    kinds = {"schedule": "Cosine", "mixing": "CutMixOrMixup", "published": "Published"}
+    present = {name: kind for name, kind in kinds.items() if config.get(name)}
+    config |= {name: _named(config[name], kind) for name, kind in present.items()}
+    return {"parameters": None, **config}
+
+
+def _upgrade_model(model: dict) -> dict:
+    model = dict(model)
+    model.pop("position_initializer", None)  # the default, in all runs of that time
+    if "depths" in model:
+        return {"class": "SwinConfig", "patch_norm": model["norm"], **model}
+    if "dim" in model:
+        model["embed_dim"] = model.pop("dim")
+    if "class_token" in model:
+        model["pool"] = "token" if model.pop("class_token") else "flatten"
+    # Every locality self-attention learnt a multiplier, which the default still says.
+    return {"class": "VitConfig", **model}
+
+
+def _named(fields: dict, kind: str, *dropped: str) -> dict:
+    """A dataclass as `Recipe.to_dict` writes it down."""
+    return {"class": kind, **{k: v for k, v in fields.items() if k not in dropped}}
