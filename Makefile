@@ -71,7 +71,10 @@ clean: ## delete the environments and everything built
 	rm -rf .venv .venv-jax .venv-torch .venv-colab _build .pytest_cache .ruff_cache *.egg-info
 	find smallvit tests book '(' -name __pycache__ -o -name .ruff_cache ')' -prune -exec rm -rf {} +
 
+# `venv --clear` empties the folder, so a link to an environment that others use stays untouched.
 define make_environment
+@[ ! -L $(@D) ] || { echo "$(@D) is a link, and its packages are older than constraints.txt or" \
+  "pyproject.toml: install them there, or remove the link"; exit 1; }
 @$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
   { echo "Python 3.11 or newer is needed; name one, as in: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
 @$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
