@@ -38,9 +38,10 @@ class _Parser(argparse.ArgumentParser):
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; return its exit status."""
     chosen = _build_parser().parse_args(arguments)
-    before = signal.signal(signal.SIGINT, _stop_at_once)
+    stderr = os.dup(2)
+    before = signal.signal(signal.SIGINT, lambda *_: _stop_at_once(stderr))
     try:
-        _import_keras()
+        _import_keras(stderr)
         return chosen.run(chosen)
     except ModuleNotFoundError as error:
         if error.name not in ("jax", "tensorflow", "torch"):
@@ -54,14 +55,13 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"smallvit: {error}", file=sys.stderr)
     finally:
         signal.signal(signal.SIGINT, before)
+        os.close(stderr)
     return 1
 
 
-def _import_keras() -> None:
+def _import_keras(stderr: int) -> None:
     """Import Keras without TensorFlow's log, which begins before its level can be set."""
-    level = os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    kept = os.dup(2)
-    if level == "3":
+    if os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3") == "3":
         with open(os.devnull, "wb") as nowhere:
             os.dup2(nowhere.fileno(), 2)
     try:
@@ -69,13 +69,12 @@ def _import_keras() -> None:
 
         keras.ops.zeros(1)  # looks for devices
     finally:
-        os.dup2(kept, 2)
-        os.close(kept)
+        os.dup2(stderr, 2)
 
 
-def _stop_at_once(*_) -> NoReturn:
+def _stop_at_once(stderr: int) -> NoReturn:
     """End the process while it imports and loads, when there is nothing to save or to tidy."""
-    os.write(2, b"\nStopped before training began.\n")
+    os.write(stderr, b"\nStopped before training began.\n")
     os._exit(130)
 
 

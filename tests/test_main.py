@@ -9,6 +9,7 @@ import sys
 import time
 from dataclasses import replace
 from importlib.metadata import version
+from importlib.util import find_spec
 
 import h5py
 import keras
@@ -198,6 +199,54 @@ def test_a_mistake_gets_one_sentence(capsys, arguments, message, monkeypatch):
     error = capsys.readouterr().err
     assert message in error
     assert error.count("\n") == 1
+
+
+def test_a_backend_that_is_not_installed_gets_one_sentence():
+    missing = [name for name in ("jax", "torch", "tensorflow") if find_spec(name) is None]
+    if not missing:
+        pytest.skip("all are installed")
+    environment = {**os.environ, "KERAS_BACKEND": missing[0]}
+    done = subprocess.run(command("recipes"), env=environment, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert f"run `pip install {missing[0]}`" in done.stderr
+
+
+def test_nothing_is_logged_but_what_the_command_says():
+    environment = {k: x for k, x in os.environ.items() if k != "TF_CPP_MIN_LOG_LEVEL"}
+    done = subprocess.run(command("recipes"), env=environment, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_an_interrupt_while_keras_is_imported_ends_in_one_line(tmp_path):
+    """Keras's place is taken by a module whose import takes long."""
+    (tmp_path / "keras.py").write_text("print(flush=True); import time; time.sleep(600)")
+    path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
+    with subprocess.Popen(
+        command("train", "swin-keras"),
+        env={**os.environ, "PYTHONPATH": path},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=60) == 130
+        assert process.stderr.read() == b"\nStopped before training began.\n"
+
+
+def test_an_interrupt_in_training_ends_in_one_line(tmp_path, capsys, monkeypatch):
+    from smallvit.data import datasets
+    from smallvit.training import loop
+
+    def train(*_):
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(60)
+
+    monkeypatch.setattr(datasets, "load_dataset", lambda *_: tiny_dataset())
+    monkeypatch.setattr(loop, "train", train)
+    assert main(["train", "swin-keras", "--out", str(tmp_path)]) == 130
+    message = "\nStopped. The same command continues after the last finished epoch.\n"
+    assert capsys.readouterr().err == message
 
 
 def test_the_version_is_that_of_the_package(capsys):

@@ -1,0 +1,108 @@
+import os
+import platform
+import subprocess
+import sys
+
+import pytest
+
+from smallvit.training import files
+from smallvit.training.files import OtherRunError, replacing, run_lock, write_json
+
+
+def test_a_file_is_on_the_disk_before_it_takes_its_place(tmp_path, monkeypatch):
+    """And so is the folder's entry for it before anything else happens."""
+    path, done = tmp_path / "record.json", []
+
+    def fsync(descriptor):
+        done.append(os.readlink(f"/proc/self/fd/{descriptor}"))
+
+    def replace(old, new):
+        done.append((str(old), str(new)))
+        os.rename(old, new)
+
+    monkeypatch.setattr(files.os, "fsync", fsync)
+    monkeypatch.setattr(files.os, "replace", replace)
+    write_json(path, {"a": 1})
+    temporary = str(tmp_path / ".part-record.json")
+    assert done == [temporary, (temporary, str(path)), str(tmp_path)]
+    assert path.read_text() == '{\n "a": 1\n}\n'
+
+
+def test_a_file_that_cannot_be_finished_leaves_the_one_before(tmp_path):
+    path = tmp_path / "state"
+    path.write_text("before")
+    with pytest.raises(OSError, match="no space"), replacing(path) as temporary:
+        temporary.write_text("half of wh")
+        raise OSError("no space")
+    assert path.read_text() == "before"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_temporary_file_is_not_written_through_a_link(tmp_path):
+    precious, path = tmp_path / "precious", tmp_path / "record.json"
+    precious.write_text("keep me")
+    (tmp_path / ".part-record.json").symlink_to(precious)
+    write_json(path, {})
+    assert precious.read_text() == "keep me"
+    assert not path.is_symlink()
+
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from smallvit.training.files import run_lock
+
+with run_lock(Path(sys.argv[1])):
+    print(flush=True)
+    time.sleep(600)
+"""
+
+
+def test_a_second_process_learns_which_one_is_at_the_run(tmp_path):
+    folder = tmp_path / "seed-3"
+    command = [sys.executable, "-c", HOLD, folder]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as first:
+        first.stdout.readline()
+        message = f"is being trained by process {first.pid} on {platform.node()}; wait for it"
+        with pytest.raises(OtherRunError, match=message), run_lock(folder):
+            pass
+        first.kill()
+    assert (folder / "lock").read_text()  # a killed process leaves its file, and no lock
+    with run_lock(folder):
+        assert (folder / "lock").read_text() == f"{os.getpid()} on {platform.node()}"
+    assert (folder / "lock").read_text() == ""
+
+
+def test_a_lock_of_another_machine_is_respected(tmp_path):
+    """Not every file system shares locks."""
+    (tmp_path / "lock").write_text("17 on a-machine-far-away")
+    message = r"is in use by process 17 on a-machine-far-away; if that process has ended, delete .*"
+    with pytest.raises(OtherRunError, match=message), run_lock(tmp_path):
+        pass
+    assert (tmp_path / "lock").read_text() == "17 on a-machine-far-away"
+
+
+def test_a_lock_is_not_taken_through_a_link(tmp_path):
+    precious = tmp_path / "precious"
+    precious.write_text("keep me")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "lock").symlink_to(precious)
+    with pytest.raises(OSError, match="symbolic links"), run_lock(tmp_path / "run"):
+        pass
+    assert precious.read_text() == "keep me"
+
+
+def test_a_lock_in_a_folder_that_was_just_deleted_is_taken_anew(tmp_path, monkeypatch):
+    import fcntl
+    import shutil
+
+    folder, flock = tmp_path / "run", fcntl.flock
+
+    def delete_first(*arguments):
+        monkeypatch.setattr(fcntl, "flock", flock)
+        shutil.rmtree(folder)
+        flock(*arguments)
+
+    monkeypatch.setattr(fcntl, "flock", delete_first)
+    with run_lock(folder):
+        assert (folder / "lock").read_text()
