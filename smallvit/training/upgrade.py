@@ -37,6 +37,8 @@ def _upgrade_config(config: dict) -> dict:
 
 
 def _upgrade_model(model: dict) -> dict:
+    if "final_dim" in model:
+        return {"class": "ConvNetConfig", **model}
     model = dict(model)
     model.pop("position_initializer", None)  # the default, in all runs of that time
     if "depths" in model:
@@ -45,7 +47,7 @@ def _upgrade_model(model: dict) -> dict:
         model["embed_dim"] = model.pop("dim")
     if "class_token" in model:
         model["pool"] = "token" if model.pop("class_token") else "flatten"
-    # Every locality self-attention learnt a multiplier, which the default still says.
+    # Every locality self-attention learnt a multiplier, which is still the default.
     return {"class": "VitConfig", **model}
 
 

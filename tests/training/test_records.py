@@ -18,7 +18,13 @@ from smallvit.training.records import (
     results_folder,
     write_record,
 )
+from smallvit.training.upgrade import upgrade_settings
 
+SCHEMA_1 = json.loads(Path(__file__).with_name("schema_1.json").read_text())
+CHANGED_SINCE = {
+    "sl-vit-keras": ["model.temperature_as"],
+    "sl-vit-fixed": ["model.temperature_as"],
+}
 RESULTS = sorted(results_folder().glob("*/seed-*.json"))
 
 
@@ -142,6 +148,16 @@ def test_a_record_in_the_repository_is_taken_for_what_it_is(path):
     # The one run of sl-vit-keras learnt a multiplier of the scores; the example learns a divisor.
     other = ["model.temperature_as"] if recipe.name == "sl-vit-keras" else []
     assert differences(settings(recipe, record), asdict(record)) == other
+
+
+@pytest.mark.parametrize(("name", "config"), SCHEMA_1.items(), ids=SCHEMA_1)
+def test_a_recipe_knows_its_runs_of_schema_1(name, config):
+    """As a version before schema 2 wrote recipes down: all runs under way when it came."""
+    recipe = get_recipe(name)
+    older = upgrade_settings({**asdict(RECORD), "config": config})
+    assert differences(settings(recipe, RECORD), older) == CHANGED_SINCE.get(name, [])
+    faster = upgrade_settings({**asdict(RECORD), "config": {**config, "learning_rate": 1}})
+    assert "learning_rate" in differences(settings(recipe, RECORD), faster)
 
 
 def test_another_recipe_is_told_from_a_recorded_one_by_what_changes_a_result():
