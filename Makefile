@@ -17,7 +17,7 @@ export JUPYTER_PATH := $(CURDIR)/book/_kernel:$(JUPYTER_PATH)
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help book serve test bench lint unit format notebooks test-jax test-torch measure test-colab set-repository clean
+.PHONY: help book serve test bench lint unit format notebooks test-jax test-torch measure chapters test-colab set-repository clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -59,6 +59,9 @@ bench: .venv/.installed ## time our training step against the published code's (
 
 measure: book ## load each page as a first visitor would: weight, seconds, figures, errors
 	cd tests/pages && ../../$(BIN)/python measure.py
+
+chapters: ## print what each chapter holds and costs; seconds and weight are those of the last build
+	@$(BIN)/python tools/chapters.py
 
 test-colab: .venv-colab/.installed ## run the last commit's CHAPTERS (default: all) as Colab would, with Python 3.13
 	.venv-colab/bin/pip install --quiet -r tests/colab/requirements.txt

@@ -1,6 +1,6 @@
 """What a chapter needs beside its figures: the package's own source, and checks of exercises."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from hashlib import sha256
 from typing import Any
 
@@ -48,23 +48,26 @@ def seal(value: Any) -> str:
     return sha256(f"smallvit {array.shape} {digits}".encode()).hexdigest()[:8]
 
 
-def check_function(answer: Callable, expected: Callable, cases: Iterable[tuple]) -> None:
-    """Print whether two functions agree, or the first case in which they do not.
+def check_function(
+    answer: Callable, expected: Callable | Sequence[str], cases: Iterable[tuple]
+) -> None:
+    """Print whether a function is right, or the first case in which it is not.
 
     Args:
         answer: the reader's function; it returns `...` as long as there is none.
-        expected: the function it should agree with.
+        expected: the function it should agree with, or the `seal` of its result in each case.
         cases: positional arguments to call both with.
     """
-    for arguments in cases:
+    for n, arguments in enumerate(cases):
         got = answer(*arguments)
         if got is ...:
             print(NOT_ANSWERED)
             return
-        wanted = expected(*arguments)
+        wanted = expected(*arguments) if callable(expected) else expected[n]
         if not _same(got, wanted):
             shown = ", ".join(map(_shown, arguments))
-            print(f"Not yet: for ({shown}) it gives {_shown(got)}; expected {_shown(wanted)}.")
+            instead = "" if isinstance(wanted, str) else f"; expected {_shown(wanted)}"
+            print(f"Not yet: for ({shown}) it gives {_shown(got)}{instead}.")
             return
     print("Correct.")
 

@@ -61,3 +61,15 @@ def test_another_value_does_not_fit_the_seal(capsys, wrong):
 
 def test_a_seal_is_the_same_tomorrow():
     assert seal(64) == "1d051a31"
+
+
+def test_a_function_is_checked_by_seals(capsys):
+    cases, seals = [(1, 2), (3, 4)], [seal(3), seal(7)]
+    check_function(lambda a, b: a + b, seals, cases)
+    check_function(lambda a, b: a + a + 1, seals, cases)
+    check_function(lambda a, b: a * b, seals, cases)
+    check_function(lambda a, b: ..., seals, cases)
+    first, second, third, fourth = capsys.readouterr().out.splitlines()
+    assert first == second == "Correct."
+    assert third == "Not yet: for (1, 2) it gives 2."
+    assert fourth.startswith("Not answered yet")

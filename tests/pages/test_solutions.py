@@ -1,9 +1,12 @@
-"""An exercise's check knows an empty answer, a plausible wrong one and the hidden solution apart.
+"""An exercise's check tells an empty answer, a plausible wrong one and the solution apart.
 
-Wrong answers are kept in `wrong_answers/`, one file a chapter, under a comment `# Exercise N` each.
+Wrong answers are kept in `wrong_answers/`, one file per chapter, each under a comment
+`# Exercise N: what is wrong`.
 """
 
+import ast
 import re
+from dataclasses import dataclass
 
 import nbformat
 import pytest
@@ -16,64 +19,147 @@ EXERCISE = re.compile(r"^# Exercise (\d+).*\n", re.MULTILINE)
 SOLUTION = re.compile(r"<summary>Solution</summary>.*?```python\n(.*?)```", re.DOTALL)
 
 
-def exercises(path):
-    """Number of the exercise cell and text of its solution, pair by pair."""
-    cells = nbformat.read(path, as_version=4).cells
-    pairs, last_code = [], None
+@dataclass
+class Exercise:
+    """A cell to answer: its source, and the texts that go into the place of its first paragraph."""
+
+    source: str
+    solution: str
+    wrong: str | None
+
+    def answered(self, answer):
+        return f"{answer}\n\n{self.check}"
+
+    @property
+    def check(self):
+        return self.source.split("\n\n", maxsplit=1)[1]
+
+
+def read_exercises(name):
+    """The cells of a chapter and its exercises, by the number of their cell."""
+    cells = nbformat.read((ROOT / name).with_suffix(".ipynb"), as_version=4).cells
+    path = (WRONG_ANSWERS / name.removeprefix("book/")).with_suffix(".py")
+    _, *parts = EXERCISE.split(path.read_text()) if path.exists() else [""]
+    wrong = {int(n): text.strip() for n, text in zip(parts[::2], parts[1::2], strict=True)}
+    exercises, last_code = {}, None
     for number, cell in enumerate(cells):
         if cell.cell_type == "code":
             last_code = number
-        else:
-            pairs += [(last_code, text) for text in SOLUTION.findall(cell.source)[:1]]
-    return cells, dict(pairs)
+        for solution in SOLUTION.findall(cell.source)[:1]:
+            source, count = cells[last_code].source, len(exercises) + 1
+            exercises[last_code] = Exercise(source, solution, wrong.pop(count, None))
+    assert not wrong, f"{path}: there is no exercise {list(wrong)}"
+    return cells, exercises
 
 
-def wrong_answers(name):
-    """Text of each wrong answer that is kept for a chapter, by number of the exercise."""
-    path = (WRONG_ANSWERS / name.removeprefix("book/")).with_suffix(".py")
-    _, *parts = EXERCISE.split(path.read_text()) if path.exists() else [""]
-    return {int(number): text.strip() for number, text in zip(parts[::2], parts[1::2], strict=True)}
+@pytest.fixture(scope="module", params=notebooks())
+def tried(request):
+    """What each exercise of a chapter prints when unanswered, answered wrongly, and solved."""
+    cells, exercises = read_exercises(request.param)
+    shell, printed = InteractiveShell(), []
+
+    def run(source):
+        with capture_output() as captured:
+            shell.run_cell(source).raise_error()
+        return captured.stdout.strip().splitlines()
+
+    for number, cell in enumerate(cells):
+        if cell.cell_type == "code":
+            outcomes = [run(cell.source)]
+            if number in exercises:
+                exercise = exercises[number]
+                answers = (exercise.wrong or "", exercise.solution)
+                outcomes += [run(exercise.answered(answer)) for answer in answers if answer]
+                printed.append(outcomes)
+    return printed
 
 
-def answered(source, solution):
-    """The exercise cell with its first paragraph, the reader's part, replaced by the solution."""
-    _, check = source.split("\n\n", maxsplit=1)
-    return f"{solution}\n\n{check}"
+def test_chapters_have_exercises_and_know_an_unanswered_one(tried):
+    assert len(tried) >= 2
+    for unanswered, *_ in tried:
+        assert any(line.startswith("Not answered yet") for line in unanswered)
+
+
+def test_solutions_pass_their_own_checks(tried):
+    for *_, solved in tried:
+        assert set(solved) == {"Correct."}
+
+
+def test_plausible_wrong_answers_do_not_pass(tried):
+    for _, wrong, _ in tried:
+        assert any(line.startswith("Not yet") for line in wrong)
+        assert not any(line.startswith("Not answered yet") for line in wrong)
+
+
+def shapes_of(source, whole):
+    """Expressions of a text, with every name replaced by the order in which it first occurs.
+
+    Args:
+        source: Python.
+        whole: whether to look only at what functions return and the reader assigns, not at parts.
+    """
+    tree = ast.parse(source)
+    nodes = ast.walk(tree)
+    if whole:
+        returned = (node for node in nodes if isinstance(node, ast.Return))
+        given = (node for node in tree.body if isinstance(node, ast.Assign))
+        nodes = [node.value for node in (*returned, *given)]
+    for node in nodes:
+        if isinstance(node, ast.BinOp | ast.Call | ast.Subscript | ast.Compare | ast.ListComp):
+            order = {}
+
+            def rename(match, order=order):
+                return f"Name({order.setdefault(match[1], len(order))}"
+
+            yield re.sub(r"Name\(id='(\w+)'", rename, ast.dump(node))
+
+
+def is_plain(node):
+    """Whether an expression computes with nothing but numbers and names."""
+    parts = ast.walk(node)
+    return not any(isinstance(x, ast.Call | ast.Subscript | ast.Attribute) for x in parts)
+
+
+def shown_answers(exercise):
+    """What a check's own source gives away of its answer."""
+    tree = ast.parse(exercise.check)
+    assigned = {
+        node.targets[0].id: node.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
+    }
+    for call in ast.walk(tree):
+        if isinstance(call, ast.Call) and getattr(call.func, "id", "").startswith("check_"):
+            expected = call.args[1]
+            expected = assigned.get(getattr(expected, "id", None), expected)
+            computed = not isinstance(expected, ast.Name | ast.Constant | ast.List)
+            number = isinstance(expected, ast.Constant) and not isinstance(expected.value, str)
+            if number or (computed and is_plain(expected)) or isinstance(expected, ast.Lambda):
+                yield ast.unparse(expected)
+    given_away = {*shapes_of(exercise.solution, whole=True)} & {*shapes_of(exercise.check, False)}
+    yield from sorted(given_away)
 
 
 @pytest.mark.parametrize("name", notebooks())
-def test_solutions_pass_their_own_checks(name):
-    cells, solutions = exercises((ROOT / name).with_suffix(".ipynb"))
-    assert len(solutions) >= 2
-    shell = InteractiveShell()
-    for number, cell in enumerate(cells):
-        if cell.cell_type != "code":
-            continue
-        with capture_output() as unanswered:
-            shell.run_cell(cell.source).raise_error()
-        if number in solutions:
-            assert "Not answered yet" in unanswered.stdout
-            with capture_output() as solved:
-                shell.run_cell(answered(cell.source, solutions[number])).raise_error()
-            verdicts = solved.stdout.strip().splitlines()
-            assert verdicts, "the check said nothing"
-            assert set(verdicts) == {"Correct."}
+def test_checks_do_not_show_the_answer(name):
+    for exercise in read_exercises(name)[1].values():
+        assert exercise.wrong, "keep a plausible wrong answer in tests/pages/wrong_answers"
+        assert list(shown_answers(exercise)) == []
 
 
-@pytest.mark.parametrize("name", [name for name in notebooks() if wrong_answers(name)])
-def test_plausible_wrong_answers_do_not_pass(name):
-    cells, solutions = exercises((ROOT / name).with_suffix(".ipynb"))
-    numbers, wrong = list(solutions), wrong_answers(name)
-    assert list(wrong) == list(range(1, 1 + len(numbers)))
-    shell = InteractiveShell()
-    for number, cell in enumerate(cells):
-        if cell.cell_type != "code":
-            continue
-        with capture_output():
-            shell.run_cell(cell.source).raise_error()
-        if number in solutions:
-            answer = wrong[1 + numbers.index(number)]
-            with capture_output() as checked:
-                shell.run_cell(answered(cell.source, answer)).raise_error()
-            assert "Not yet" in checked.stdout
-            assert "Not answered yet" not in checked.stdout
+@pytest.mark.parametrize(
+    ("check", "shows"),
+    [
+        ('check_value(n, "0123abcd", "")', False),
+        ("check_value(n, (72 // 6) ** 2, '')", True),
+        ("check_value(n, 144, '')", True),
+        ("right = total - 3 * 5\ncheck_value(n, right, '')", True),
+        ("def slow(a):\n    return len(list(range(a)))\n\ncheck_value(n, slow(3), '')", False),
+        ("check_function(n, lambda p: len(p), [])", True),
+        ("def same(q):\n    return 1 - (1 - q) ** 2\n\ncheck_function(n, same, [])", True),
+        ("check_function(n, ['0123abcd'], [])", False),
+    ],
+)
+def test_an_answer_in_sight_is_found(check, shows):
+    exercise = Exercise(f"n = ...\n\n{check}", "def n(p):\n    return 1 - (1 - p) ** 2", "")
+    assert bool(list(shown_answers(exercise))) == shows
