@@ -182,8 +182,7 @@ def _recipes(chosen: argparse.Namespace) -> int:
 
 def _progress(record) -> str:
     if record.comparable:
-        top1 = record.best["val_top1"] if record.best else record.test["top1"]
-        return f"seed {record.seed}: {100 * top1:.2f}"
+        return f"seed {record.seed}: {100 * record.reported['top1']:.2f}"
     return f"seed {record.seed}: {len(record.history)} of {record.epochs} epochs"
 
 
@@ -300,9 +299,8 @@ def _summary(record, recipe, run: Path) -> str:
 def _figures(record, recipe) -> list[str]:
     """What a finished run measured on the test images, beside what is published."""
     shown = {"last epoch": record.test}
-    if best := record.best:
-        names = ("top1", "top5", "loss")
-        shown[f"best epoch ({best['epoch']})"] = {name: best[f"val_{name}"] for name in names}
+    if record.best:
+        shown[f"best epoch ({record.best['epoch']})"] = record.reported
     lines = [
         f"test, {which}: top-1 {100 * x['top1']:.2f}  top-5 {100 * x['top5']:.2f}  "
         f"loss {x['loss']:.4f}"

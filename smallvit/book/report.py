@@ -15,6 +15,7 @@ from smallvit.training.records import Record, read_results, results_folder
 
 NOT_RUN = "not run yet"
 UNFINISHED = "not finished yet"
+TOPS = ("top1", "top5")
 
 COLUMNS = (
     "recipe",
@@ -29,23 +30,23 @@ COLUMNS = (
 
 
 def recorded(name: str) -> list[Record]:
-    """The records of a recipe, those that are not finished among them."""
+    """The records of a recipe, unfinished ones included."""
     return read_results(results_folder()).get(name, [])
 
 
 def published_curve(name: str) -> list[float]:
-    """Validation top-1 after each epoch, as the source tells it; empty where it does not."""
+    """Validation top-1 after each epoch, as the source gives it; empty if it does not."""
     curves = json.loads((results_folder() / "published_curves.json").read_text(encoding="utf-8"))
     return curves["val_top1"].get(name, [])
 
 
 def draw_curves(curves: Mapping[str, Sequence[float]], ylabel: str = "validation top-1, %") -> Any:
-    """Draw figures by epoch.
+    """Draw curves by epoch.
 
     Args:
-        curves: fractions of 1 after each epoch, by what the legend calls them. Empty ones are left
+        curves: fractions of 1 after each epoch, by their names in the legend. Empty ones are left
             out.
-        ylabel: what the figures are.
+        ylabel: what the curves show.
 
     Returns:
         A Matplotlib figure.
@@ -62,20 +63,13 @@ def draw_curves(curves: Mapping[str, Sequence[float]], ylabel: str = "validation
     return figure
 
 
-def reported(record: Record) -> dict[str, float]:
-    """The figures that a finished record's protocol reports: `top1`, `top5`, `loss`."""
-    if record.best is None:
-        return record.test
-    return {name: record.best[f"val_{name}"] for name in ("top1", "top5", "loss")}
-
-
 @dataclass(frozen=True)
 class Table:
     """A table that shows itself in a notebook.
 
     Args:
         columns: their headings.
-        rows: a text for each column; what stands between backticks is code.
+        rows: a text per column; what is between backticks is code.
     """
 
     columns: Sequence[str]
@@ -103,17 +97,17 @@ class Table:
 
 
 def results_table(recipes: Iterable[Recipe], records: Mapping[str, Sequence[Record]]) -> Table:
-    """Published figures beside ours, a row for each recipe.
+    """Published figures beside ours, a row per recipe.
 
     Args:
-        recipes: what to tell of, in this order.
-        records: as `read_results` gives them. Of each recipe, those count that are finished and
-            complete; what was only begun is told as such.
+        recipes: what to report, in this order.
+        records: as `read_results` gives them. Only comparable runs count; how far others came is
+            reported as such.
     """
     rows = []
     for recipe in recipes:
         runs = records.get(recipe.name, [])
-        done = _whole(runs)
+        done = _comparable(runs)
         ours, difference, *rest = _measured(recipe, done) if done else _begun(runs)
         named = (f"`{recipe.name}`", _published(recipe), ours, difference)
         rows.append((*named, f"{recipe.parameters:,}", *rest))
@@ -121,30 +115,30 @@ def results_table(recipes: Iterable[Recipe], records: Mapping[str, Sequence[Reco
 
 
 def gain_table(pairs: Iterable[tuple[str, str]], records: Mapping[str, Sequence[Record]]) -> Table:
-    """How far one recipe is above another, in points of accuracy, a row for each pair.
+    """How far one recipe is above another, in points of accuracy, a row per pair.
 
     Args:
         pairs: names of recipes: the one to start from, and the one to compare with it.
-        records: as `read_results` gives them; means over the seeds of finished, complete runs.
+        records: as `read_results` gives them; means over the seeds of comparable runs.
     """
     rows = []
     for pair in pairs:
-        before, after = ([reported(run) for run in _whole(records.get(name, []))] for name in pair)
+        before, after = (_comparable(records.get(name, [])) for name in pair)
         gains = [UNFINISHED, UNFINISHED]
         if before and after:
-            gains = [f"{100 * (_mean(after, x) - _mean(before, x)):+.2f}" for x in ("top1", "top5")]
+            pairs_of_percent = (map(mean, (_percent(after, x), _percent(before, x))) for x in TOPS)
+            gains = [f"{new - old:+.2f}" for new, old in pairs_of_percent]
         seeds = f"{len(before)} / {len(after)}"
         rows.append((*(f"`{name}`" for name in pair), *gains, seeds))
     return Table(("from", "to", "top-1", "top-5", "seeds"), rows)
 
 
-def _mean(figures: Sequence[Mapping[str, float]], name: str) -> float:
-    return mean(of_one_run[name] for of_one_run in figures)
-
-
-def _whole(records: Sequence[Record]) -> list[Record]:
-    """Those whose figures may be compared with published ones."""
+def _comparable(records: Sequence[Record]) -> list[Record]:
     return [record for record in records if record.comparable]
+
+
+def _percent(records: Sequence[Record], name: str) -> list[float]:
+    return [100 * record.reported[name] for record in records]
 
 
 def _published(recipe: Recipe) -> str:
@@ -155,7 +149,7 @@ def _published(recipe: Recipe) -> str:
 
 
 def _measured(recipe: Recipe, done: Sequence[Record]) -> list[str]:
-    top1, top5 = ([100 * reported(r)[name] for r in done] for name in ("top1", "top5"))
+    top1, top5 = (_percent(done, name) for name in TOPS)
     difference = f"{mean(top1) - recipe.published.top1:+.2f}" if recipe.published else "–"
     return [
         f"{_spread(top1)} / {_spread(top5)}",
@@ -167,7 +161,7 @@ def _measured(recipe: Recipe, done: Sequence[Record]) -> list[str]:
 
 
 def _begun(records: Sequence[Record]) -> list[str]:
-    """The cells of a recipe without a finished run; where one was begun, how far it is."""
+    """The cells of a recipe without a finished run; how far it is, if one was begun."""
     if not records:
         return [NOT_RUN, "–", "0", "–", "–"]
     furthest = max(records, key=lambda r: len(r.history))

@@ -97,6 +97,13 @@ class Record:
         return max(self.history, key=lambda epoch: epoch["val_top1"])
 
     @property
+    def reported(self) -> dict[str, float]:
+        """The figures that a finished run's protocol reports: `top1`, `top5`, `loss`."""
+        if self.best is None:
+            return self.test
+        return {name: self.best[f"val_{name}"] for name in ("top1", "top5", "loss")}
+
+    @property
     def seconds(self) -> float:
         """All epochs together."""
         return sum(epoch.get("seconds", 0.0) for epoch in self.history)

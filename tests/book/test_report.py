@@ -11,7 +11,6 @@ from smallvit.book.report import (
     gain_table,
     published_curve,
     recorded,
-    reported,
     results_table,
 )
 from smallvit.training.recipes import BEST_EPOCH, RECIPES, get_recipe
@@ -93,8 +92,8 @@ def test_the_papers_protocol_reports_the_best_epoch():
         for n, x in [(1, 0.7), (2, 0.6)]
     ]
     paper = dataclasses.replace(RUN, config={"epochs": 2, "protocol": BEST_EPOCH}, history=history)
-    assert reported(paper) == {"top1": 0.7, "top5": 0.9, "loss": 1.0}
-    assert reported(RUN) == RUN.test
+    assert paper.reported == {"top1": 0.7, "top5": 0.9, "loss": 1.0}
+    assert RUN.reported == RUN.test
 
 
 def test_published_curves_are_as_long_as_the_recipes_and_end_near_their_figures():

@@ -6,7 +6,6 @@ import re
 import pytest
 from conftest import ROOT, read_toc
 
-from smallvit.book.report import reported
 from smallvit.training.recipes import RECIPES
 from smallvit.training.records import read_results
 
@@ -20,7 +19,7 @@ def known_figures():
     for records in read_results(ROOT / "results").values():
         for record in records:
             if record.comparable:
-                figures += [100 * reported(record)[name] for name in ("top1", "top5")]
+                figures += [100 * record.reported[name] for name in ("top1", "top5")]
     return {f"{figure:.2f}" for figure in figures}
 
 
