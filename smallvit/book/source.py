@@ -77,7 +77,7 @@ def _fit_line(line: str) -> Iterator[str]:
     opened = [start + 1 for start, token, depth in tokens if depth == 1 and token in "([{"]
     closed = [start for start, token, depth in tokens if depth == 0 and token in ")]}"]
     pairs = [pair for pair in zip(opened, closed, strict=False) if pair[0] < pair[1]]
-    bare = re.match(r" *(return |if |elif |while |[\w., ]+ = |\w+=)", line)
+    bare = re.match(r" *(return |yield |if |elif |while |[\w., ]+ = |\w+=)", line)
     if line.lstrip().startswith(("from ", "import ")):
         yield line
     elif pairs:

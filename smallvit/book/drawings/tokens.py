@@ -145,7 +145,7 @@ def draw_grid(
     marks = "".join(outline(x, y, wide, high, 1 / cell) for y, x, high, wide in boxes)
     parts.append(f"<g {enlarged}>{marks}</g>")
     if texts is not None:
-        longest = max(len(str(texts[p])) for p in places)
+        longest = max((len(str(x)) for x in texts.flat if x is not None), default=1)
         letters = "".join(
             text((j + 0.5) * cell, (i + 0.5) * cell, texts[i, j], inks.get((i, j), INK))
             for i, j in places
