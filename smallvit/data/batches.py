@@ -1,10 +1,9 @@
 """From a dataset to the batches that a model is fed."""
 
-import contextlib
-from collections.abc import Iterator
+import sys
 from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from functools import lru_cache
-from multiprocessing import get_context
 
 import keras
 import numpy as np
@@ -15,6 +14,9 @@ from smallvit.data.transforms import Transform, prepare
 AHEAD = 16
 """Batches that processes make before the model asks for them. Keras's own workers are not used:
 on JAX they lose a batch when the model is built in `fit`."""
+
+
+WORKER_KILLED = "A worker process was killed, perhaps for want of memory; going on without workers."
 
 
 class Batches(keras.utils.PyDataset):
@@ -70,8 +72,15 @@ class Batches(keras.utils.PyDataset):
         return steps_per_epoch(len(self.images), self.batch_size, self.passes)
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        if self.pool is None:
-            return prepare(*self._ingredients(index))
+        if self.pool is not None:
+            try:
+                return self._made_ahead(index)
+            except BrokenProcessPool:
+                print(f"\nsmallvit: {WORKER_KILLED}", file=sys.stderr)
+                self.pool = None
+        return prepare(*self._ingredients(index))
+
+    def _made_ahead(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         for later in range(index, min(index + AHEAD, len(self))):
             if later not in self._ahead:
                 self._ahead[later] = self.pool.submit(prepare, *self._ingredients(later))
@@ -90,23 +99,6 @@ class Batches(keras.utils.PyDataset):
     def on_epoch_end(self) -> None:
         self.epoch += 1
         self._ahead.clear()
-
-
-@contextlib.contextmanager
-def start_workers(count: int) -> Iterator[ProcessPoolExecutor | None]:
-    """Processes for `Batches`, ended afterwards; `None` where none are wanted.
-
-    They are processes since Pillow keeps threads waiting for one another, and they are started
-    afresh rather than forked since JAX and TensorFlow do not survive a fork.
-
-    Args:
-        count: how many; 0 for none.
-    """
-    if not count:
-        yield None
-        return
-    with ProcessPoolExecutor(count, mp_context=get_context("spawn")) as pool:
-        yield pool
 
 
 def steps_per_epoch(num_images: int, batch_size: int, passes: int = 1) -> int:

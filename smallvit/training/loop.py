@@ -7,8 +7,9 @@ from pathlib import Path
 
 import keras
 
-from smallvit.data.batches import split_validation, start_workers
+from smallvit.data.batches import split_validation
 from smallvit.data.datasets import Dataset
+from smallvit.data.workers import start_workers
 from smallvit.models.convnet import ConvNetConfig, convolutional_network
 from smallvit.models.cost import count_macs, count_parameters
 from smallvit.models.swin import SwinConfig, swin_transformer

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from keras.src.trainers.data_adapters.py_dataset_adapter import PyDatasetAdapter
 
-from smallvit.data.batches import split_validation, start_workers
+from smallvit.data.batches import split_validation
 from smallvit.data.datasets import paint_dataset
 from smallvit.data.transforms import Normalize, Resize
+from smallvit.data.workers import start_workers
 from smallvit.training.recipes import get_recipe
 
 TINY = dataclasses.replace(get_recipe("swin-keras"), batch_size=16, shuffle=True)
