@@ -91,7 +91,7 @@ def compile_model(
         ),
         metrics=[
             keras.metrics.CategoricalAccuracy(name="top1"),
-            keras.metrics.TopKCategoricalAccuracy(5, name="top5"),
+            keras.metrics.TopKCategoricalAccuracy(min(5, recipe.model.num_classes), name="top5"),
         ],
         steps_per_execution=steps_per_call,
         jit_compile=gains_by_xla(model.compute_dtype),

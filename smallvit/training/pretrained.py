@@ -4,8 +4,8 @@ from pathlib import Path
 
 import keras
 import numpy as np
-from PIL import Image
 
+from smallvit.data.folders import read_image
 from smallvit.data.transforms import prepare
 from smallvit.training.loop import build_model, weights_path
 from smallvit.training.recipes import Recipe, get_recipe
@@ -63,17 +63,12 @@ def predict(record: Record, model: keras.Model, path: Path) -> list[tuple[str, f
     Args:
         record: of the run that the model comes from.
         model: as `load_run` returns it.
-        path: an image that Pillow reads, of any size; it is resized to that of the run's dataset.
+        path: an image of any size, which `read_image` crops and resizes as it does a dataset's.
 
     Raises:
         ValueError: if the file is not an image.
     """
-    height, width = record.image_size
-    try:
-        with Image.open(path) as image:
-            pixels = np.asarray(image.convert("RGB").resize((width, height)))
-    except OSError as error:
-        raise ValueError(f"{path} is not a readable image ({error}).") from error
+    pixels = read_image(path, record.image_size)
     transforms = Recipe.from_dict(record.config).transforms
     batch, _ = prepare(pixels[None], np.zeros((1, 1), "float32"), transforms, None, key=None)
     shares = keras.ops.convert_to_numpy(keras.ops.softmax(model(batch)))[0]
