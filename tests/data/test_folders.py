@@ -165,7 +165,7 @@ def test_transparent_pixels_are_white(tmp_path):
 
 
 def test_a_folder_is_trained_on_evaluated_and_predicted_from(discs, tmp_path):
-    recipe = dataclasses.replace(TINY, model=TINY_VIT, epochs=3, batch_size=32, learning_rate=1e-2)
+    recipe = dataclasses.replace(TINY, model=TINY_VIT, epochs=6, learning_rate=1e-2)
     dataset = load_dataset(discs, image_size=recipe.model.image_size)
     record = train(recipe, dataset, tmp_path)
     assert (record.dataset, record.comparable) == ("folder:discs", False)
