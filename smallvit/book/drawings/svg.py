@@ -45,7 +45,7 @@ def svg_document(content: str, width: float, height: float, attributes: str = LE
 
 def panels(*drawings: str) -> str:
     """Drawings side by side, or one below another if there is less room, as one picture."""
-    style = "display: flex; flex-wrap: wrap; gap: 1rem; justify-content: center"
+    style = "display: flex; flex-wrap: wrap; gap: 1rem; justify-content: center; align-items: start"
     return f'<div class="panels" style="{style}">{"".join(drawings)}</div>'
 
 
