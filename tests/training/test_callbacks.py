@@ -63,7 +63,7 @@ def test_a_full_disk_is_told_and_costs_one_epoch(tmp_path, monkeypatch):
 
     with monkeypatch.context() as patch:
         patch.setattr(callbacks.np, "savez", write_to_a_full_disk)
-        with pytest.raises(TrainingError, match=r"Epoch 3 could not be kept in .*No space left"):
+        with pytest.raises(TrainingError, match=r"Epoch 3 could not be saved in .*No space left"):
             fit(small_model(), folder, epochs=4)
     assert Checkpoint(folder).restore(small_model()) == 2
     history = fit(small_model(), folder, epochs=4).history
