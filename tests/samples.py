@@ -36,7 +36,7 @@ SMALL_SWIN = SwinConfig(
     window_size=4,
     num_classes=5,
     attn_drop_rate=0.1,
-    drop_path_rate=0.2,
+    drop_path_rates=(0.0, 0.2),
 )
 
 SMALL_VIT = VitConfig(

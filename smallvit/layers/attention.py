@@ -60,6 +60,8 @@ class SelfAttention(Composite):
         qkv_bias: whether the maps to queries, keys and values have a bias.
         attn_drop: dropout rate of the attention weights.
         proj_drop: dropout rate of the output.
+        qkv_initializer: of the kernel for queries, keys and values; by default the others'.
+        proj_initializer: of the output projection's kernel; by default the others'.
         **kwargs: `kernel_initializer`, `bias_initializer`, and the arguments of every Keras layer.
 
     Call arguments:
@@ -83,9 +85,13 @@ class SelfAttention(Composite):
         qkv_bias: bool = True,
         attn_drop: float = 0.0,
         proj_drop: float = 0.0,
+        qkv_initializer: Any = None,
+        proj_initializer: Any = None,
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
+        self.qkv_initializer = keras.initializers.get(qkv_initializer or self.kernel_initializer)
+        self.proj_initializer = keras.initializers.get(proj_initializer or self.kernel_initializer)
         self.num_heads = num_heads
         self.key_dim = key_dim
         self.qkv_bias = qkv_bias
@@ -100,8 +106,10 @@ class SelfAttention(Composite):
             )
         self.heads = (self.num_heads, self.key_dim or channels // self.num_heads)
         inner_dim = prod(self.heads)
-        self.qkv = Dense(3 * inner_dim, use_bias=self.qkv_bias, name="qkv", **self.for_parts)
-        self.proj = Dense(channels, name="proj", **self.for_parts)
+        qkv_arguments = {**self.for_parts, "kernel_initializer": self.qkv_initializer}
+        proj_arguments = {**self.for_parts, "kernel_initializer": self.proj_initializer}
+        self.qkv = Dense(3 * inner_dim, use_bias=self.qkv_bias, name="qkv", **qkv_arguments)
+        self.proj = Dense(channels, name="proj", **proj_arguments)
         self.qkv.build(input_shape)
         self.proj.build((*input_shape[:-1], inner_dim))
 
@@ -152,6 +160,8 @@ class SelfAttention(Composite):
             "qkv_bias": self.qkv_bias,
             "attn_drop": self.attn_drop.rate,
             "proj_drop": self.proj_drop.rate,
+            "qkv_initializer": keras.initializers.serialize(self.qkv_initializer),
+            "proj_initializer": keras.initializers.serialize(self.proj_initializer),
         }
 
 

@@ -130,6 +130,8 @@ class TransformerBlock(Composite):
         temperature_per: `"head"` or `"layer"`: how many temperatures are learnt.
         out_activation: what follows the MLP's second layer.
         epsilon: the LayerNormalizations'.
+        qkv_initializer: of the kernels for queries, keys and values; by default the others'.
+        proj_initializer: of the attention's output projection; by default the others'.
         **kwargs: `kernel_initializer`, `bias_initializer`, and the arguments of every Keras layer.
 
     Call arguments:
@@ -158,9 +160,13 @@ class TransformerBlock(Composite):
         temperature_per: str = "head",
         out_activation: str = "linear",
         epsilon: float = 1e-5,
+        qkv_initializer: Any = None,
+        proj_initializer: Any = None,
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
+        self.qkv_initializer = keras.initializers.get(qkv_initializer or self.kernel_initializer)
+        self.proj_initializer = keras.initializers.get(proj_initializer or self.kernel_initializer)
         self.num_heads = num_heads
         self.key_dim = key_dim
         self.mlp_ratio = mlp_ratio
@@ -185,6 +191,8 @@ class TransformerBlock(Composite):
             qkv_bias=self.qkv_bias,
             attn_drop=self.attn_drop,
             proj_drop=self.proj_drop,
+            qkv_initializer=self.qkv_initializer,
+            proj_initializer=self.proj_initializer,
             name="attn",
             **self._locality_arguments(),
             **self.for_parts,
@@ -241,6 +249,8 @@ class TransformerBlock(Composite):
             "temperature_per": self.temperature_per,
             "out_activation": self.out_activation,
             "epsilon": self.epsilon,
+            "qkv_initializer": keras.initializers.serialize(self.qkv_initializer),
+            "proj_initializer": keras.initializers.serialize(self.proj_initializer),
         }
 
 

@@ -5,28 +5,28 @@ from dataclasses import dataclass
 import keras
 from keras import layers
 
-from smallvit.layers.sizes import Size, to_pair
+from smallvit.layers.sizes import to_pair
+from smallvit.models.config import Count, CountOrZero, ModelConfig
 
 
 @dataclass(frozen=True)
-class ConvNetConfig:
+class ConvNetConfig(ModelConfig):
     """A residual convolutional network in two stages.
 
     Args:
         image_size: height and width of an image, in pixels.
-        num_classes: outputs of the head.
+        channels: channels of an image.
+        num_classes: outputs of the head; 0 for a model without a head, which returns features.
         embed_dim: channels of the first stage, on a grid of half the image's height and width.
         depth: residual blocks of the first stage.
         final_dim: channels of the second stage, on a grid of a quarter of the height and width.
         final_depth: residual blocks of the second stage, the one that halves the grid included.
     """
 
-    image_size: Size = 32
-    num_classes: int = 100
-    embed_dim: int = 24
-    depth: int = 1
-    final_dim: int = 64
-    final_depth: int = 2
+    embed_dim: Count = 24
+    depth: CountOrZero = 1
+    final_dim: Count = 64
+    final_depth: Count = 2
 
 
 def convolutional_network(config: ConvNetConfig, name: str = "convnet") -> keras.Model:
@@ -37,13 +37,14 @@ def convolutional_network(config: ConvNetConfig, name: str = "convnet") -> keras
         name: the model's name.
 
     Returns:
-        Model from images `(batch, height, width, 3)`, floats scaled as the recipe says, to logits
-        `(batch, num_classes)`, float32 whatever the dtype policy.
+        Model from images `(batch, height, width, channels)`, floats scaled as the recipe says, to
+        logits `(batch, num_classes)`, float32 whatever the dtype policy; without a head, to the
+        mean of the last grid `(batch, final_dim)`.
 
     Source: He et al. 2016 (identity mappings in residual networks), figure 4e: normalisation and
     activation come before each convolution.
     """
-    images = keras.Input((*to_pair(config.image_size, "image_size"), 3), name="images")
+    images = keras.Input((*to_pair(config.image_size), config.channels), name="images")
     x = _convolve(images, config.embed_dim, strides=2, name="stem")
     for block in range(1, config.depth + 1):
         x = _residual_block(x, config.embed_dim, strides=1, name=f"stage1_block{block}")
@@ -51,9 +52,10 @@ def convolutional_network(config: ConvNetConfig, name: str = "convnet") -> keras
         strides = 2 if block == 1 else 1
         x = _residual_block(x, config.final_dim, strides, name=f"stage2_block{block}")
     x = _activate(x, name="norm")
-    x = layers.GlobalAveragePooling2D(name="pool")(x)
-    logits = layers.Dense(config.num_classes, dtype="float32", name="head")(x)
-    return keras.Model(images, logits, name=name)
+    x = layers.GlobalAveragePooling2D("channels_last", name="pool")(x)
+    if config.num_classes:
+        x = layers.Dense(config.num_classes, dtype="float32", name="head")(x)
+    return keras.Model(images, x, name=name)
 
 
 def _residual_block(
@@ -81,6 +83,7 @@ def _convolve(
         kernel_size,
         strides,
         padding="same",
+        data_format="channels_last",
         use_bias=False,  # a normalisation follows
         kernel_initializer="he_normal",
         name=name,

@@ -1,40 +1,23 @@
-"""How a model's weights start, where that is not how Keras starts them."""
-
-from typing import Any
-
-import keras
-
-Rules = tuple[tuple[str, Any], ...]
+"""Initial distributions of weights, as plain values that a record can hold and Keras reads."""
 
 
 def normal(stddev: float) -> dict:
-    """A normal distribution about 0, as Keras writes an initializer down."""
-    return keras.initializers.serialize(keras.initializers.RandomNormal(stddev=stddev))
+    """A normal distribution with mean 0, not truncated."""
+    return {"class_name": "RandomNormal", "config": {"stddev": stddev}}
 
 
 def uniform(limit: float) -> dict:
-    """An even distribution from `-limit` to `limit`, as Keras writes an initializer down."""
-    return keras.initializers.serialize(keras.initializers.RandomUniform(-limit, limit))
+    """A uniform distribution from `-limit` to `limit`."""
+    return {"class_name": "RandomUniform", "config": {"minval": -limit, "maxval": limit}}
 
 
-def initialize(model: keras.Model, rules: Rules) -> None:
-    """Draw a model's trainable weights anew, by name.
+def _scaled(scale: float, mode: str, distribution: str) -> dict:
+    config = {"scale": scale, "mode": mode, "distribution": distribution}
+    return {"class_name": "VarianceScaling", "config": config}
 
-    Args:
-        model: a built model.
-        rules: pairs of how a weight's path ends, such as `"qkv/kernel"`, and a Keras initializer:
-            its name or what `normal` and `uniform` give. The first pair that fits a weight counts;
-            a weight that none fits stays as it is.
 
-    Raises:
-        ValueError: if a pair fits no weight of the model, since its name is then likely wrong.
-    """
-    unused = {ending for ending, _ in rules}
-    for weight in model.trainable_weights:
-        for ending, initializer in rules:
-            if weight.path.endswith(ending):
-                weight.assign(keras.initializers.get(initializer)(weight.shape, weight.dtype))
-                unused.discard(ending)
-                break
-    if unused:
-        raise ValueError(f"No weight of {model.name} ends in {' or '.join(sorted(unused))}.")
+TORCH_LINEAR = _scaled(1 / 3, "fan_in", "uniform")
+"""How `torch.nn.Linear` and convolutions start, kernels and biases: U(+-fan_in ** -0.5)."""
+
+XAVIER_NORMAL = _scaled(1.0, "fan_avg", "untruncated_normal")
+"""`torch.nn.init.xavier_normal_`; Keras's `glorot_normal` is truncated."""

@@ -1,11 +1,14 @@
 """Vision Transformers: attention among all tokens, and the models that were published."""
 
 from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 import keras
+import numpy as np
 from keras import layers
 
 from smallvit.layers.blocks import TransformerBlock
+from smallvit.layers.dense import Dense
 from smallvit.layers.fast import Dropout
 from smallvit.layers.patches import (
     ClassToken,
@@ -13,75 +16,81 @@ from smallvit.layers.patches import (
     PositionEmbedding,
     ShiftedPatchTokenization,
 )
-from smallvit.layers.sizes import Size, to_pair
-from smallvit.models.initializers import Rules, initialize, normal, uniform
+from smallvit.layers.sizes import to_pair
+from smallvit.models.config import Count, Counts, Extent, ModelConfig, Positive, Rate, Rates
+from smallvit.models.initializers import XAVIER_NORMAL, normal, uniform
 
 
 @dataclass(frozen=True)
-class VitConfig:
+class VitConfig(ModelConfig):
     """What a Vision Transformer is made of.
 
     Args:
         image_size: height and width of an image, in pixels.
-        num_classes: outputs of the head.
-        patch_size: side of a patch, in pixels.
+        channels: channels of an image.
+        num_classes: outputs of the head; 0 for a model without a head, which returns features.
+        patch_size: height and width of a patch, in pixels.
         embed_dim: channels of a token.
         depth: blocks.
-        num_heads: attention heads in each block.
-        key_dim: channels of a head.
+        num_heads: attention heads per block.
+        key_dim: channels per head.
         mlp_ratio: hidden channels of an MLP, in multiples of `embed_dim`.
         qkv_bias: whether the maps to queries, keys and values have a bias.
         pool: what the head reads: `"token"`, a class token that leads the sequence; `"mean"`, the
-            mean of all tokens; `"flatten"`, all tokens laid end to end.
+            mean of all tokens; `"flatten"`, all tokens concatenated.
         input_norm: whether patch embedding normalises its patches first, as shifted patch
             tokenization does.
         head_dims: hidden layers of the head, each with a GELU.
-        initializers: how weights start, by name, as `initialize` takes them.
-        shifted_patches: whether shifted patch tokenization takes the place of patch embedding.
+        shifted_patches: whether shifted patch tokenization replaces patch embedding.
         locality: whether attention masks the diagonal and learns its temperature.
-        temperature_as: `"multiplier"` or `"divisor"`: how the temperature acts on the scores.
-        temperature_per: `"head"` or `"layer"`: how many temperatures a block learns.
-        out_activation: what follows an MLP's second layer.
-        epsilon: the LayerNormalizations'.
+        temperature_as: how the temperature acts on the scores.
+        temperature_per: how many temperatures a block learns.
+        out_activation: activation after an MLP's second layer.
+        epsilon: of the LayerNormalizations.
         attn_drop_rate: dropout rate of the attention weights.
         hidden_drop_rate: dropout rate within the MLPs.
         mlp_drop_rate: dropout rate of the MLPs' output.
         head_drop_rate: dropout rate before each layer of the head.
-        drop_path_rate: rate at which any block drops a branch whole, sample by sample.
+        drop_path_rates: rates at which the first and the last block drop a whole branch, sample by
+            sample; those of the blocks between are spaced evenly.
+        kernel_initializer: Keras initializer of all kernels, apart from the next two.
+        qkv_initializer: of the kernels for queries, keys and values; `None` for that of the others.
+        proj_initializer: of the attention's output projections; `None` for that of the others.
+        bias_initializer: of all biases.
+        position_initializer: of the position embedding.
+        token_initializer: of the class token.
+
+    Raises:
+        ValueError: if a field has another type or range.
     """
 
-    image_size: Size = 32
-    num_classes: int = 100
-    patch_size: int = 4
-    embed_dim: int = 192
-    depth: int = 9
-    num_heads: int = 12
-    key_dim: int = 16
-    mlp_ratio: float = 2.0
+    patch_size: Extent = 4
+    embed_dim: Count = 192
+    depth: Count = 9
+    num_heads: Count = 12
+    key_dim: Count = 16
+    mlp_ratio: Positive = 2.0
     qkv_bias: bool = False
-    pool: str = "token"
+    pool: Literal["token", "mean", "flatten"] = "token"
     input_norm: bool = False
-    head_dims: tuple[int, ...] = ()
-    initializers: Rules = (
-        ("position_embedding/position", normal(1.0)),
-        ("class_token/token", normal(1.0)),
-        ("kernel", "glorot_normal"),
-    )
+    head_dims: Counts = ()
     shifted_patches: bool = False
     locality: bool = False
-    temperature_as: str = "multiplier"
-    temperature_per: str = "head"
+    temperature_as: Literal["multiplier", "divisor"] = "multiplier"
+    temperature_per: Literal["head", "layer"] = "head"
     out_activation: str = "linear"
-    epsilon: float = 1e-5
-    attn_drop_rate: float = 0.0
-    hidden_drop_rate: float = 0.0
-    mlp_drop_rate: float = 0.0
-    head_drop_rate: float = 0.0
-    drop_path_rate: float = 0.1
-
-    def __post_init__(self):
-        if self.pool not in ("token", "mean", "flatten"):
-            raise ValueError(f"pool must be 'token', 'mean' or 'flatten'; got {self.pool!r}.")
+    epsilon: Positive = 1e-5
+    attn_drop_rate: Rate = 0.0
+    hidden_drop_rate: Rate = 0.0
+    mlp_drop_rate: Rate = 0.0
+    head_drop_rate: Rate = 0.0
+    drop_path_rates: Rates = (0.1, 0.1)
+    kernel_initializer: Any = "glorot_uniform"
+    qkv_initializer: Any = None
+    proj_initializer: Any = None
+    bias_initializer: Any = "zeros"
+    position_initializer: Any = "uniform"
+    token_initializer: Any = "random_normal"
 
 
 VIT_KERAS = VitConfig(
@@ -94,19 +103,17 @@ VIT_KERAS = VitConfig(
     qkv_bias=True,
     pool="flatten",
     head_dims=(2048, 1024),
-    # MultiHeadAttention's kernels have three axes, and Keras 2, which the example was run with,
-    # counted their inputs and outputs as a convolution's: attention starts smaller.
-    initializers=(
-        ("qkv/kernel", uniform((6 / (4 * 64 + 64 * 64)) ** 0.5)),
-        ("attn/proj/kernel", uniform((6 / (4 * 64 + 4 * 64)) ** 0.5)),
-    ),
     out_activation="gelu",
     epsilon=1e-6,
     attn_drop_rate=0.1,
     hidden_drop_rate=0.1,
     mlp_drop_rate=0.1,
     head_drop_rate=0.5,
-    drop_path_rate=0.0,
+    drop_path_rates=(0.0, 0.0),
+    # MultiHeadAttention's kernels have three axes, and Keras 2, which the example was run with,
+    # counted their fans as a convolution's: attention starts smaller.
+    qkv_initializer=uniform((6 / (4 * 64 + 64 * 64)) ** 0.5),
+    proj_initializer=uniform((6 / (4 * 64 + 4 * 64)) ** 0.5),
 )
 """The Keras code example 'Train a Vision Transformer on small datasets': 21,759,012 parameters."""
 
@@ -119,7 +126,11 @@ SL_VIT_KERAS = replace(
 )
 """The same with SPT and LSA, and a temperature that really learns: 21,787,748 parameters."""
 
-VIT_PAPER = VitConfig()
+VIT_PAPER = VitConfig(
+    kernel_initializer=XAVIER_NORMAL,
+    position_initializer=normal(1.0),
+    token_initializer=normal(1.0),
+)
 """The ViT of Lee, Lee and Song 2021 (arXiv 2112.13492): 2,709,796 parameters."""
 
 S_VIT_PAPER = replace(VIT_PAPER, shifted_patches=True)
@@ -140,25 +151,31 @@ def vision_transformer(config: VitConfig, name: str = "vit") -> keras.Model:
         name: the model's name.
 
     Returns:
-        Model from images `(batch, height, width, 3)`, floats scaled as the recipe says, to logits
-        `(batch, num_classes)`, float32 whatever the dtype policy.
+        Model from images `(batch, height, width, channels)`, floats scaled as the recipe says, to
+        logits `(batch, num_classes)`, float32 whatever the dtype policy; without a head, to what
+        the head would read.
 
     Source: Dosovitskiy et al. 2021 (ViT), equations 1 to 4; Lee, Lee and Song 2021.
     """
-    images = keras.Input((*to_pair(config.image_size, "image_size"), 3), name="images")
+    starts = {
+        "kernel_initializer": config.kernel_initializer,
+        "bias_initializer": config.bias_initializer,
+    }
+    embed_arguments = {"embed_dim": config.embed_dim, "name": "patch_embed", **starts}
     if config.shifted_patches:
         embed = ShiftedPatchTokenization(
-            config.patch_size, config.embed_dim, epsilon=config.epsilon, name="patch_embed"
+            config.patch_size, epsilon=config.epsilon, **embed_arguments
         )
     else:
-        embed = PatchEmbed(
-            config.patch_size, config.embed_dim, input_norm=config.input_norm, name="patch_embed"
-        )
+        embed = PatchEmbed(config.patch_size, input_norm=config.input_norm, **embed_arguments)
+
+    images = keras.Input((*to_pair(config.image_size), config.channels), name="images")
     x = layers.Reshape((-1, config.embed_dim), name="tokens")(embed(images))
     if config.pool == "token":
-        x = ClassToken(name="class_token")(x)
-    x = PositionEmbedding(name="position_embedding")(x)
-    for block in range(1, config.depth + 1):
+        x = ClassToken(config.token_initializer, name="class_token")(x)
+    x = PositionEmbedding(config.position_initializer, name="position_embedding")(x)
+    drop_path_rates = np.linspace(*config.drop_path_rates, config.depth).tolist()
+    for block, drop_path_rate in enumerate(drop_path_rates, start=1):
         x = TransformerBlock(
             config.num_heads,
             config.key_dim,
@@ -167,30 +184,32 @@ def vision_transformer(config: VitConfig, name: str = "vit") -> keras.Model:
             attn_drop=config.attn_drop_rate,
             hidden_drop=config.hidden_drop_rate,
             mlp_drop=config.mlp_drop_rate,
-            drop_path=config.drop_path_rate,
+            drop_path=drop_path_rate,
             locality=config.locality,
             temperature_as=config.temperature_as,
             temperature_per=config.temperature_per,
             out_activation=config.out_activation,
             epsilon=config.epsilon,
+            qkv_initializer=config.qkv_initializer,
+            proj_initializer=config.proj_initializer,
             name=f"block{block}",
+            **starts,
         )(x)
     x = layers.LayerNormalization(epsilon=config.epsilon, name="norm")(x)
     x = _pool(x, config.pool)
-    for number, units in enumerate(config.head_dims, start=1):
-        x = Dropout(config.head_drop_rate, name=f"head_drop{number}")(x)
-        x = layers.Dense(units, activation="gelu", name=f"head_hidden{number}")(x)
-    x = Dropout(config.head_drop_rate, name="head_drop")(x)
-    logits = layers.Dense(config.num_classes, dtype="float32", name="head")(x)
-    model = keras.Model(images, logits, name=name)
-    initialize(model, config.initializers)
-    return model
+    if config.num_classes:
+        for number, units in enumerate(config.head_dims, start=1):
+            x = Dropout(config.head_drop_rate, name=f"head_drop{number}")(x)
+            x = Dense(units, activation="gelu", name=f"head_hidden{number}", **starts)(x)
+        x = Dropout(config.head_drop_rate, name="head_drop")(x)
+        x = Dense(config.num_classes, dtype="float32", name="head", **starts)(x)
+    return keras.Model(images, x, name=name)
 
 
 def _pool(tokens: keras.KerasTensor, pool: str) -> keras.KerasTensor:
     """What the head reads of `(batch, num_tokens, channels)`."""
-    if pool == "token":
-        return tokens[:, 0]
     if pool == "mean":
-        return layers.GlobalAveragePooling1D(name="pool")(tokens)
-    return layers.Flatten(name="flatten")(tokens)
+        return layers.GlobalAveragePooling1D("channels_last", name="pool")(tokens)
+    if pool == "token":
+        tokens = layers.Cropping1D((0, tokens.shape[1] - 1), name="first_token")(tokens)
+    return layers.Flatten("channels_last", name="flatten")(tokens)

@@ -30,14 +30,15 @@ def load_pretrained(name: str, seed: int = 0, results: Path | str | None = None)
             the recipe's model; the message says what to run.
     """
     recipe = get_recipe(name)
-    path = weights_path(Path(results or results_folder()) / name / f"seed-{seed}")
-    if not path.is_file():
+    run = Path(results or results_folder()) / recipe.name / f"seed-{seed}"
+    if not weights_path(run).is_file():
         raise ValueError(
-            f"No weights of {name} with seed {seed} are kept in {path.parent}: run "
+            f"No weights of {name} with seed {seed} are kept in {run.parent}: run "
             f"{_command(recipe)} --seed {seed} --out FOLDER`, then "
             f'load_pretrained("{name}", {seed}, "FOLDER").'
         )
-    return _load(recipe, path)
+    _, model = load_run(run.with_name(f"{run.name}.json"))
+    return model
 
 
 def load_run(path: Path) -> tuple[Record, keras.Model]:

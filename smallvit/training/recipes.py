@@ -326,8 +326,7 @@ _LADDER_VIT = VitConfig(
     num_heads=4,
     qkv_bias=True,
     pool="mean",
-    initializers=(),
-    drop_path_rate=0.0,
+    drop_path_rates=(0.0, 0.0),
 )
 _LADDER_SWIN = SwinConfig(
     patch_size=4,
@@ -336,7 +335,7 @@ _LADDER_SWIN = SwinConfig(
     num_heads=(4,),
     window_size=8,
     patch_norm=False,
-    drop_path_rate=0.0,
+    drop_path_rates=(0.0, 0.0),
 )
 
 

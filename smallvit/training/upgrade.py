@@ -41,6 +41,11 @@ def _upgrade_model(model: dict) -> dict:
         return {"class": "ConvNetConfig", **model}
     model = dict(model)
     model.pop("position_initializer", None)  # the default, in all runs of that time
+    for ending, initializer in model.pop("initializers", []):
+        if name := _INITIALIZERS.get(ending):
+            model[name] = _without_seed(initializer)
+    last = model.pop("drop_path_rate", 0.1)
+    model["drop_path_rates"] = [0.0 if "depths" in model else last, last]
     if "depths" in model:
         return {"class": "SwinConfig", "patch_norm": model["norm"], **model}
     if "dim" in model:
@@ -49,6 +54,25 @@ def _upgrade_model(model: dict) -> dict:
         model["pool"] = "token" if model.pop("class_token") else "flatten"
     # Every locality self-attention learnt a multiplier, which is still the default.
     return {"class": "VitConfig", **model}
+
+
+_INITIALIZERS = {
+    "kernel": "kernel_initializer",
+    "qkv/kernel": "qkv_initializer",
+    "attn/proj/kernel": "proj_initializer",
+    "relative_position_bias_table": "relative_position_bias_initializer",
+    "position_embedding/position": "position_initializer",
+    "class_token/token": "token_initializer",
+}
+"""What weights whose paths had these endings start by. One more, of the paper's Swins, is left out:
+their other kernels started otherwise as well."""
+
+
+def _without_seed(initializer: str | dict) -> str | dict:
+    if isinstance(initializer, str):
+        return initializer
+    config = {name: x for name, x in initializer["config"].items() if name not in ("seed", "mean")}
+    return {"class_name": initializer["class_name"], "config": config}
 
 
 def _named(fields: dict, kind: str, *dropped: str) -> dict:

@@ -129,8 +129,8 @@ def test_without_blocks_embedding_and_head_remain():
 
 def test_a_layer_that_is_not_known_is_refused():
     images = keras.Input((4, 4, 3))
-    model = keras.Model(images, layers.Conv2D(2, 3)(images))
-    with pytest.raises(TypeError, match="does not know what a Conv2D multiplies"):
+    model = keras.Model(images, layers.DepthwiseConv2D(3)(images))
+    with pytest.raises(TypeError, match="does not know what a DepthwiseConv2D multiplies"):
         count_macs(model)
 
 

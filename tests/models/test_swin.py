@@ -91,7 +91,7 @@ def test_any_height_and_width(rng, image_size, patch_size, window_size):
 
 
 def test_depths_and_heads_must_match():
-    with pytest.raises(ValueError, match="depths and num_heads must give one number"):
+    with pytest.raises(ValueError, match="depths and num_heads must have one element per stage"):
         SwinConfig(depths=(2, 2), num_heads=(3,))
 
 

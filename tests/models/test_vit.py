@@ -33,13 +33,13 @@ def test_the_class_token_is_read_by_the_head_alone(rng):
 
 
 def test_without_a_class_token_the_head_reads_all_tokens():
-    config = dataclasses.replace(SMALL_VIT, pool="flatten", head_dims=(7,), initializers=())
+    config = dataclasses.replace(SMALL_VIT, pool="flatten", head_dims=(7,))
     model = vision_transformer(config)
     assert model.get_layer("head_hidden1").kernel.shape == (2 * 3 * 8, 7)
 
 
 def test_with_mean_pooling_the_head_reads_the_mean_of_all_tokens(rng):
-    model = vision_transformer(dataclasses.replace(SMALL_VIT, pool="mean", initializers=()))
+    model = vision_transformer(dataclasses.replace(SMALL_VIT, pool="mean"))
     tokens = keras.Model(model.input, model.get_layer("norm").output)
     images = rng.random((3, 8, 12, 3)).astype("float32")
     mean = ops.convert_to_numpy(tokens(images)).mean(axis=1)
@@ -62,13 +62,33 @@ def test_temperatures_and_every_other_weight_learn(rng):
         assert (ops.convert_to_numpy(weight) != before[weight.path]).any(), weight.path
 
 
-def test_a_saved_model_loads_and_gives_the_same(rng, tmp_path):
+@pytest.mark.parametrize("suffix", [".keras", ".h5", ".weights.h5"])
+def test_a_saved_model_loads_and_gives_the_same(rng, tmp_path, suffix):
     model = vision_transformer(SMALL_VIT)
     for layer in ("block1", "block2"):
         model.get_layer(layer).attn.temperature.assign(rng.random((2, 1)))
     images = rng.random((2, 8, 12, 3)).astype("float32")
-    model.save(tmp_path / "vit.keras")
-    loaded = keras.models.load_model(tmp_path / "vit.keras")
+    path = tmp_path / f"vit{suffix}"
+    if suffix == ".weights.h5":
+        model.save_weights(path)
+        loaded = vision_transformer(SMALL_VIT)
+        loaded.load_weights(path)
+    else:
+        model.save(path)
+        loaded = keras.models.load_model(path)
     np.testing.assert_allclose(
         ops.convert_to_numpy(loaded(images)), ops.convert_to_numpy(model(images)), atol=1e-6
     )
+
+
+def test_drop_path_rates_lead_from_the_first_block_to_the_last():
+    rates = {
+        "every block's": vit.VIT_PAPER.drop_path_rates,
+        "growing": (0.0, 0.2),
+    }
+    found = {}
+    for name, pair in rates.items():
+        config = dataclasses.replace(SMALL_VIT, depth=3, drop_path_rates=pair)
+        model = vision_transformer(config)
+        found[name] = [model.get_layer(f"block{n}").drop_path for n in (1, 2, 3)]
+    assert found == {"every block's": [0.1, 0.1, 0.1], "growing": [0.0, 0.1, 0.2]}

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import keras
 import numpy as np
 import pytest
@@ -7,7 +9,7 @@ import smallvit
 from smallvit.training import recipes
 from smallvit.training.loop import compile_model, train
 from smallvit.training.pretrained import load_pretrained
-from smallvit.training.records import results_folder
+from smallvit.training.records import results_folder, write_record
 
 
 @pytest.fixture(scope="module")
@@ -39,12 +41,16 @@ def test_what_is_not_kept_is_refused_in_one_sentence_that_says_what_to_run(run):
         load_pretrained("swin-kears")
 
 
-def test_weights_of_another_model_or_none_at_all_are_refused(monkeypatch, tmp_path):
-    monkeypatch.setitem(recipes.RECIPES, TINY.name, TINY)
+def test_weights_of_another_model_or_none_at_all_are_refused(run, tmp_path):
+    _, record = run
     path = tmp_path / "tiny" / "seed-3.weights.h5"
     path.parent.mkdir()
     other = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
     other.save_weights(path)
+    write_record(path.with_name("seed-3.json"), record)
+    with pytest.raises(ValueError, match="is damaged, or not of the run"):
+        load_pretrained("tiny", seed=3, results=tmp_path)
+    write_record(path.with_name("seed-3.json"), replace(record, weights=None))
     with pytest.raises(ValueError, match="does not hold the weights of today's tiny"):
         load_pretrained("tiny", seed=3, results=tmp_path)
     path.write_bytes(b"")

@@ -24,6 +24,11 @@ SCHEMA_1 = json.loads(Path(__file__).with_name("schema_1.json").read_text())
 CHANGED_SINCE = {
     "sl-vit-keras": ["model.temperature_as"],
     "sl-vit-fixed": ["model.temperature_as"],
+    # Not yet as the official code starts them.
+    "vit-paper": ["model.kernel_initializer"],
+    "sl-vit-paper": ["model.kernel_initializer"],
+    "swin-paper": ["model.kernel_initializer", "model.bias_initializer"],
+    "s-swin-paper": ["model.kernel_initializer", "model.bias_initializer"],
 }
 RESULTS = sorted(results_folder().glob("*/seed-*.json"))
 
