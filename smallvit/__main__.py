@@ -204,10 +204,10 @@ def _reproduce(chosen: argparse.Namespace) -> int:
     dataset, status = _load(chosen, 32), 0
     end = None if chosen.time_limit is None else time.monotonic() + chosen.time_limit
     finished = {name for name, runs in others.items() if any(run.comparable for run in runs)}
-    for recipe in unrecorded(chosen.out, finished):
+    for number, recipe in enumerate(unrecorded(chosen.out, finished)):
         if end is not None:
-            chosen.time_limit = end - time.monotonic()
-            if chosen.time_limit <= 0:
+            chosen.time_limit = max(0.0, end - time.monotonic())
+            if number and not chosen.time_limit:
                 print("The time limit came first; the same command continues.")
                 return 3
         print(f"--- {recipe.name}: {recipe.summary}", flush=True)
