@@ -1,4 +1,4 @@
-"""Recipes: everything a training run is made of, each under a name, beside what was published."""
+"""Recipes: complete, named descriptions of training runs, with the published results."""
 
 import dataclasses
 from concurrent.futures import ProcessPoolExecutor
@@ -37,10 +37,10 @@ class Published:
     """What others report for a recipe, in percent of the 10,000 test images of CIFAR-100.
 
     Args:
-        source: where.
-        top1: images whose class comes first.
-        top5: images whose class is among the first five; `None` where it is not told.
-        loss: mean cross-entropy; `None` where it is not told.
+        source: where it was published.
+        top1: images whose class is ranked first.
+        top5: images whose class is among the first five; `None` if not reported.
+        loss: mean cross-entropy; `None` if not reported.
     """
 
     source: str
@@ -51,11 +51,11 @@ class Published:
 
 @dataclass(frozen=True)
 class Cosine:
-    """A learning rate that rises in a straight line and then falls along half a cosine, by steps.
+    """Linear warm-up, then half a cosine, updated at every step.
 
     Args:
-        warmup: share of all steps that it rises for.
-        floor: learning rate at either end.
+        warmup: fraction of all steps spent warming up.
+        floor: learning rate at both ends.
     """
 
     warmup: float = 0.1
@@ -64,30 +64,30 @@ class Cosine:
 
 @dataclass(frozen=True)
 class Recipe:
-    """A training run, whole: the model, the data's treatment, the optimizer, the published result.
+    """A complete training run: model, data pipeline, optimizer and published result.
 
     Args:
-        name: what the command line and the records call it.
-        summary: one line on what it is.
+        name: its name on the command line and in records.
+        summary: one line for people.
         model: the network's configuration.
         parameters: the network's trainable parameters.
         transforms: what is done to the images, in this order; only those that are not random are
             done to images that the model is tested with.
         epochs: an epoch is `passes` over the training images.
-        batch_size: images a step.
-        learning_rate: AdamW's, or its highest where there is a schedule.
-        weight_decay: AdamW's, in Keras 3 units: a step takes `learning_rate * weight_decay * w`
-            off every weight `w`.
-        label_smoothing: share of each label spread evenly over all classes.
-        validation_fraction: share of the training images, the last ones, that is held out.
-        train_images: how many of the training images are used, the first ones; `None` for all that
-            are not held out.
-        shuffle: whether each epoch visits the images in an order of its own.
-        published: the figures to reproduce; `None` where there are none.
-        schedule: the learning rate's course; `None` for a constant one.
-        mixing: what is done to a batch whole, images and labels; `None` for nothing.
-        passes: passes over the training images that are called an epoch, each in an order of its
-            own. With more than one, the last, smaller batch is left out.
+        batch_size: images per step.
+        learning_rate: AdamW's, or the schedule's maximum.
+        weight_decay: AdamW's, in Keras 3 units: each step subtracts
+            `learning_rate * weight_decay * w` from every weight `w`.
+        label_smoothing: fraction of each label spread uniformly over all classes.
+        validation_fraction: fraction of the training images, taken from the end, to hold out.
+        train_images: number of training images to use, from the start; `None` for all that are not
+            held out.
+        shuffle: whether to visit the images in a new order in each epoch.
+        published: the results to reproduce; `None` if there are none.
+        schedule: of the learning rate; `None` for a constant one.
+        mixing: applied to whole batches, images and labels; `None` for none.
+        passes: passes over the training images per epoch, each in a new order. With more than one,
+            the last, smaller batch is dropped.
         protocol: which figures are reported: `LAST_EPOCH`, with validation on the images held out,
             or `BEST_EPOCH`, with validation on the test images.
     """
@@ -210,7 +210,7 @@ SWIN_KERAS = Recipe(
 SWIN_FIXED = replace(
     SWIN_KERAS,
     name="swin-fixed",
-    summary="the same with its faults mended, in as many epochs",
+    summary="swin-keras with the example's faults fixed; as many epochs",
     model=swin.SWIN_FIXED,
     transforms=(RandomFlip(), RandomCrop(padding=4), Normalize()),
     weight_decay=0.05,
@@ -241,7 +241,7 @@ VIT_KERAS = Recipe(
 SL_VIT_KERAS = replace(
     VIT_KERAS,
     name="sl-vit-keras",
-    summary="the same with shifted patch tokenization and locality self-attention",
+    summary="vit-keras with shifted patch tokenization and locality self-attention",
     model=vit.SL_VIT_KERAS,
     parameters=21_787_748,
     published=Published(source=_VIT_EXAMPLE, top1=56.11, top5=82.27, loss=1.6760),
@@ -250,7 +250,7 @@ SL_VIT_KERAS = replace(
 SL_VIT_FIXED = replace(
     SL_VIT_KERAS,
     name="sl-vit-fixed",
-    summary="SL-ViT with the example's faults mended, in as many epochs and parameters",
+    summary="sl-vit-keras with the example's faults fixed; as many epochs and parameters",
     published=None,
     schedule=Cosine(),
 )
@@ -261,7 +261,7 @@ def _as_keras_3_reads_it(recipe: Recipe) -> Recipe:
     return replace(
         recipe,
         name=f"{recipe.name}-decay-1e-4",
-        summary=f"{recipe.name} with the example's weight decay as Keras 3 reads it",
+        summary=f"{recipe.name} with the example's weight decay in Keras 3's units",
         weight_decay=1e-4,
     )
 
@@ -273,7 +273,7 @@ def _paper(
     source = "Lee, Lee and Song 2021, and its official repository's README"
     return Recipe(
         name=name,
-        summary=f"{name.removesuffix('-paper')} of the SPT and LSA paper",
+        summary=f"{name.removesuffix('-paper')} of the paper on SPT and LSA",
         model=model,
         parameters=parameters,
         transforms=(
