@@ -1,7 +1,8 @@
 """Vision transformers for small data: the tested code behind the book.
 
 Names are imported when they are first used, so that `import smallvit` and the help of the command
-line do not wait for Keras.
+line do not wait for Keras. The layers are imported right after Keras, so that it finds them in
+saved models.
 """
 
 import sys
@@ -15,14 +16,13 @@ _MODULES = {
     "layers.position": ["get_relative_position_index"],
     "layers.masks": ["get_attn_mask", "get_diagonal_mask"],
     "layers.patches": [
-        "ClassToken",
         "PatchEmbed",
         "PatchMerging",
-        "PositionEmbedding",
         "ShiftedPatchTokenization",
         "patchify",
         "shift_diagonally",
     ],
+    "layers.tokens": ["ClassToken", "PositionEmbedding"],
     "layers.attention": [
         "LocalitySelfAttention",
         "LocalityWindowAttention",

@@ -3,6 +3,6 @@
 Importing this package registers every layer with Keras, which loads saved models by name.
 """
 
-from smallvit.layers import blocks, patches
+from smallvit.layers import blocks, patches, tokens
 
-__all__ = ["blocks", "patches"]
+__all__ = ["blocks", "patches", "tokens"]

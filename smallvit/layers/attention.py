@@ -5,48 +5,51 @@ from math import prod
 from typing import Any
 
 import keras
-from keras import ops
+from keras import layers, ops
 
 from smallvit.layers.dense import Composite, Dense, copy_initializer
 from smallvit.layers.fast import Dropout, mix, score
-from smallvit.layers.masks import get_diagonal_mask
+from smallvit.layers.masks import MASKED, get_diagonal_mask, to_additive
 from smallvit.layers.position import get_relative_position_index
-from smallvit.layers.sizes import Size, to_pair
+from smallvit.layers.sizes import SEQUENCE, Size, check_shape, to_count, to_pair
 
 
 def attend(
     query: Any,
     key: Any,
     value: Any,
-    bias: Any,
+    bias: Any = 0.0,
+    mask: Any = None,
     dropout: Callable[[Any], Any] = lambda weights: weights,
-    keep: Any = None,
 ) -> tuple[Any, Any]:
-    """Dot-product attention with an additive bias, window by window.
+    """Dot-product attention with an additive bias and an additive mask, window by window.
 
     Args:
         query: scaled queries `(batch * num_windows, num_tokens, num_heads, key_dim)`, the windows
             of an image one after another.
         key: tensor of the query's shape.
         value: tensor `(batch * num_windows, num_tokens, num_heads, value_dim)`.
-        bias: added to the scores, positions and masks alike: tensor of rank 4 that broadcasts to
-            `(num_windows, num_heads, num_tokens, num_tokens)`.
+        bias: added to the scores; broadcasts to `(1, num_heads, num_tokens, num_tokens)`.
+        mask: added to the scores, too: tensor `(num_windows, num_tokens, num_tokens)`. -100 or
+            less forbids a pair. Without a mask, `num_windows` is 1.
         dropout: applied to the attention weights before they mix the values.
-        keep: 1 for a weight to keep and 0 for one to set to exactly 0, shaped like the bias. It
-            matters for rows that are masked throughout, which a softmax cannot express.
 
     Returns:
         `(mixed, weights)`: the mixed values, shaped like `value`, and the attention weights
         `(batch, num_windows, num_heads, num_tokens, num_tokens)` before dropout. Each row of
-        weights sums to 1, or to 0 if nothing of it is kept.
+        weights sums to 1, or to 0 if the mask forbids all of it, which a softmax cannot express.
 
     Source: Vaswani et al. 2017, equation 1; the bias is Liu et al. 2021 (Swin), equation 4.
     """
     scores = score(query, key)
-    window_by_window = (-1, bias.shape[0], *scores.shape[1:])
-    weights = ops.softmax(ops.reshape(scores, window_by_window) + bias, axis=-1)
-    if keep is not None:
-        weights = weights * keep
+    num_windows = 1 if mask is None else mask.shape[0]
+    by_window = ops.reshape(scores, (-1, num_windows, *scores.shape[1:]))
+    if mask is None:
+        weights = ops.softmax(by_window + bias)
+    else:
+        mask = mask[:, None]  # for all heads
+        may_attend = ops.max(mask, axis=-1, keepdims=True) > MASKED
+        weights = ops.softmax(by_window + (bias + mask)) * ops.cast(may_attend, mask.dtype)
     return mix(ops.reshape(dropout(weights), (-1, *scores.shape[1:])), value), weights
 
 
@@ -66,14 +69,17 @@ class SelfAttention(Composite):
 
     Call arguments:
         tokens: tensor `(batch * num_windows, N, channels)`; without a mask, `num_windows` is 1.
-        attn_mask: array `(num_windows, N, N)` added to the scores, or `None`.
+        attn_mask: array `(num_windows, N, N)`: booleans, `True` if a token may attend to another,
+            or floats to add to the scores, of which -100 or less forbids. A token that may attend
+            to none gets weights of 0, hence the output projection's bias.
         return_attention_scores: whether to return the attention weights as well.
 
     Returns a tensor of the shape of `tokens`, in the layer's compute dtype; with
     `return_attention_scores`, also the weights `(batch, num_windows, num_heads, N, N)`.
 
     Raises:
-        ValueError: if no `key_dim` is given and the heads do not divide the channels.
+        ValueError: if no `key_dim` is given and the heads do not divide the channels, or a mask
+            does not fit.
 
     Source: Vaswani et al. 2017, section 3.2.
     """
@@ -90,15 +96,16 @@ class SelfAttention(Composite):
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
-        self.qkv_initializer = keras.initializers.get(qkv_initializer or self.kernel_initializer)
-        self.proj_initializer = keras.initializers.get(proj_initializer or self.kernel_initializer)
-        self.num_heads = num_heads
-        self.key_dim = key_dim
+        self.qkv_initializer = qkv_initializer or self.for_parts["kernel_initializer"]
+        self.proj_initializer = proj_initializer or self.for_parts["kernel_initializer"]
+        self.num_heads = to_count(num_heads, "num_heads")
+        self.key_dim = None if key_dim is None else to_count(key_dim, "key_dim")
         self.qkv_bias = qkv_bias
         self.attn_drop = Dropout(attn_drop, dtype=self.dtype_policy, name="attn_drop")
         self.proj_drop = Dropout(proj_drop, dtype=self.dtype_policy, name="proj_drop")
 
     def build(self, input_shape: tuple) -> None:
+        check_shape(input_shape, SEQUENCE)
         channels = input_shape[-1]
         if self.key_dim is None and channels % self.num_heads:
             raise ValueError(
@@ -112,23 +119,19 @@ class SelfAttention(Composite):
         self.proj = Dense(channels, name="proj", **proj_arguments)
         self.qkv.build(input_shape)
         self.proj.build((*input_shape[:-1], inner_dim))
+        self.input_spec = layers.InputSpec(ndim=3, axes={-1: channels})
 
     def call(
         self, tokens: Any, attn_mask: Any = None, return_attention_scores: bool = False
     ) -> Any:
         num_tokens = tokens.shape[1]
-        mask = self.combine_masks(attn_mask, num_tokens)
         query, key, value = (
             ops.reshape(x, (-1, num_tokens, *self.heads))
             for x in ops.split(self.qkv(tokens), 3, axis=-1)
         )
+        mask = self.additive_mask(attn_mask, num_tokens)
         mixed, weights = attend(
-            query * self.scale,
-            key,
-            value,
-            bias=self.position_bias() + mask,
-            dropout=self.attn_drop,
-            keep=self.kept_weights(mask, attn_mask),
+            query * self.scale, key, value, self.position_bias(), mask, self.attn_drop
         )
         output = self.proj_drop(self.proj(ops.reshape(mixed, (-1, num_tokens, prod(self.heads)))))
         return (output, weights) if return_attention_scores else output
@@ -142,27 +145,9 @@ class SelfAttention(Composite):
         """What positions add to the scores; it broadcasts to `(1, num_heads, N, N)`."""
         return 0.0
 
-    def combine_masks(self, attn_mask: Any, num_tokens: int) -> Any:
-        """All masks in one, `(1 or num_windows, 1, N, N)`."""
-        if attn_mask is None:
-            attn_mask = ops.zeros((1, num_tokens, num_tokens))
-        return ops.cast(attn_mask, self.compute_dtype)[:, None]
-
-    def kept_weights(self, mask: Any, attn_mask: Any) -> Any:
-        """`attend`'s `keep`, or `None` if no row can be masked throughout."""
-        return None
-
-    def get_config(self) -> dict:
-        return {
-            **super().get_config(),
-            "num_heads": self.num_heads,
-            "key_dim": self.key_dim,
-            "qkv_bias": self.qkv_bias,
-            "attn_drop": self.attn_drop.rate,
-            "proj_drop": self.proj_drop.rate,
-            "qkv_initializer": keras.initializers.serialize(self.qkv_initializer),
-            "proj_initializer": keras.initializers.serialize(self.proj_initializer),
-        }
+    def additive_mask(self, attn_mask: Any, num_tokens: int) -> Any:
+        """What masks add to the scores, `(1 or num_windows, N, N)`, or `None`."""
+        return None if attn_mask is None else to_additive(attn_mask, num_tokens, self.compute_dtype)
 
 
 @keras.saving.register_keras_serializable(package="smallvit")
@@ -175,10 +160,9 @@ class LocalitySelfAttention(SelfAttention):
     Args:
         num_heads: attention heads.
         key_dim: channels per head; by default the input's channels divided by the heads.
-        diagonal_mask: whether a token is kept from attending to itself. A token that another mask
-            has left alone then attends to nothing: its weights are all 0, and it gets the output
-            projection's bias. (Attending to what the other mask forbids, as a plain softmax over
-            masked scores would, or to itself, would break one mask or the other.)
+        diagonal_mask: whether a token is kept from attending to itself. One that `attn_mask` has
+            left alone then attends to nothing: attending to what that mask forbids, as a softmax
+            over masked scores would, or to itself, would break one mask or the other.
         learnable_temperature: whether the temperature is learnt.
         temperature_as: how the learnt number acts on the scores. `"multiplier"`, as in the paper's
             code: it multiplies them, and starts at `key_dim ** -0.5`. `"divisor"`, as in the Keras
@@ -234,25 +218,12 @@ class LocalitySelfAttention(SelfAttention):
             return super().scale
         return self.temperature if self.temperature_as == "multiplier" else 1 / self.temperature
 
-    def combine_masks(self, attn_mask: Any, num_tokens: int) -> Any:
-        mask = super().combine_masks(attn_mask, num_tokens)
-        if self.diagonal_mask:
-            mask = mask + ops.cast(get_diagonal_mask(num_tokens), self.compute_dtype)
-        return mask
-
-    def kept_weights(self, mask: Any, attn_mask: Any) -> Any:
-        # The diagonal alone masks a whole row only if a token has no other.
-        rows_may_vanish = self.diagonal_mask and (attn_mask is not None or mask.shape[-1] == 1)
-        return ops.cast(ops.equal(mask, 0), self.compute_dtype) if rows_may_vanish else None
-
-    def get_config(self) -> dict:
-        return {
-            **super().get_config(),
-            "diagonal_mask": self.diagonal_mask,
-            "learnable_temperature": self.learnable_temperature,
-            "temperature_as": self.temperature_as,
-            "temperature_per": self.temperature_per,
-        }
+    def additive_mask(self, attn_mask: Any, num_tokens: int) -> Any:
+        mask = super().additive_mask(attn_mask, num_tokens)
+        if not self.diagonal_mask:
+            return mask
+        diagonal = to_additive(get_diagonal_mask(num_tokens), num_tokens, self.compute_dtype)
+        return diagonal if mask is None else mask + diagonal
 
 
 @keras.saving.register_keras_serializable(package="smallvit")
@@ -262,7 +233,7 @@ class WindowAttention(SelfAttention):
     Args:
         window_size: height `Mh` and width `Mw` of a window, in tokens; `N = Mh * Mw`.
         num_heads: attention heads; they divide the channels.
-        relative_position_bias_initializer: of the table of relative position biases.
+        relative_position_bias_initializer: Keras initializer of the table of biases.
         **kwargs: `SelfAttention`'s other arguments.
 
     Call arguments and results are those of `SelfAttention`.
@@ -279,9 +250,7 @@ class WindowAttention(SelfAttention):
     ):
         super().__init__(num_heads, **kwargs)
         self.window_size = to_pair(window_size, "window_size")
-        self.relative_position_bias_initializer = copy_initializer(
-            relative_position_bias_initializer
-        )
+        self.initializer = copy_initializer(relative_position_bias_initializer)
         self.relative_position_index = get_relative_position_index(self.window_size)
 
     def build(self, input_shape: tuple) -> None:
@@ -289,9 +258,10 @@ class WindowAttention(SelfAttention):
         height, width = self.window_size
         self.relative_position_bias_table = self.add_weight(
             shape=((2 * height - 1) * (2 * width - 1), self.num_heads),
-            initializer=self.relative_position_bias_initializer,
+            initializer=self.initializer,
             name="relative_position_bias_table",
         )
+        self.input_spec = layers.InputSpec(shape=(None, height * width, input_shape[-1]))
 
     def position_bias(self) -> Any:
         # Along the last axis: taking rows has, on TensorFlow, a sparse gradient that repeats rows,
@@ -299,22 +269,13 @@ class WindowAttention(SelfAttention):
         table = ops.transpose(self.relative_position_bias_table)
         return ops.take(table, self.relative_position_index, axis=1)[None]
 
-    def get_config(self) -> dict:
-        return {
-            **super().get_config(),
-            "window_size": self.window_size,
-            "relative_position_bias_initializer": keras.initializers.serialize(
-                self.relative_position_bias_initializer
-            ),
-        }
-
 
 @keras.saving.register_keras_serializable(package="smallvit")
 class LocalityWindowAttention(WindowAttention, LocalitySelfAttention):
     """Attention within windows, with a relative position bias and locality, as in SL-Swin.
 
     Arguments are those of `WindowAttention` and `LocalitySelfAttention`; call arguments and results
-    those of `SelfAttention`. The diagonal mask is added after scale and position bias.
+    those of `SelfAttention`. The masks are added after scale and position bias.
 
     Source: Lee, Lee and Song 2021 (arXiv 2112.13492), section 3.2, and their Swin's code.
     """

@@ -1,8 +1,10 @@
-"""The linear maps in every other layer, and how they start."""
+"""The linear maps that other layers are made of, and how they start."""
 
+import inspect
 from typing import Any
 
 import keras
+import numpy as np
 from keras import layers
 
 
@@ -10,19 +12,11 @@ from keras import layers
 class Dense(layers.Dense):
     """`keras.layers.Dense` whose bias initializer may depend on the kernel's fan-in.
 
-    Keras shows a bias initializer nothing but the bias, whose fan-in says nothing. Here one that
-    scales with a fan (`VarianceScaling` and its kin) draws the bias as it would one row of the
+    Keras passes a bias initializer the bias's own shape, which says nothing about the fan-in. Here
+    one that scales with a fan (`VarianceScaling` and its kin) draws the bias as one row of a
     kernel. `VarianceScaling(1 / 3, "fan_in", "uniform")` for kernel and bias is then the default
-    start of `torch.nn.Linear`: both uniform between -1 and 1 times `fan_in ** -0.5`.
-
-    Args:
-        units: output channels.
-        kernel_initializer: Keras initializer of the kernel; copied, so that layers that share an
-            initializer do not share their values.
-        bias_initializer: Keras initializer of the bias; likewise copied.
-        **kwargs: the other arguments of `keras.layers.Dense`.
-
-    Input `(..., channels)`; output `(..., units)`.
+    of `torch.nn.Linear`: both are uniform between -1 and 1 times `fan_in ** -0.5`. Arguments are
+    Keras's; initializers are copied, so that layers that share one do not share values.
     """
 
     def __init__(
@@ -55,13 +49,21 @@ def copy_initializer(initializer: Any) -> Any:
 
 
 class Composite(layers.Layer):
-    """A layer made of dense layers, which all start as its initializers say.
+    """A layer made of other layers, all of whose dense layers start as its initializers say.
+
+    Its config holds the arguments that it was given, so that subclasses need no `get_config`.
 
     Args:
         kernel_initializer: Keras initializer of all kernels.
         bias_initializer: Keras initializer of all biases; see `Dense`.
         **kwargs: the arguments of `keras.layers.Layer`.
     """
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> "Composite":
+        layer = super().__new__(cls, *args, **kwargs)
+        _, *names = inspect.signature(cls.__init__).parameters
+        vars(layer)["arguments"] = dict(zip(names, args, strict=False)) | kwargs
+        return layer
 
     def __init__(
         self,
@@ -70,21 +72,29 @@ class Composite(layers.Layer):
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
-        self.kernel_initializer = keras.initializers.get(kernel_initializer)
-        self.bias_initializer = keras.initializers.get(bias_initializer)
-
-    @property
-    def for_parts(self) -> dict:
-        """The arguments that a layer hands on to those it is made of."""
-        return {
-            "kernel_initializer": self.kernel_initializer,
-            "bias_initializer": self.bias_initializer,
+        self.for_parts = {
+            "kernel_initializer": kernel_initializer,
+            "bias_initializer": bias_initializer,
             "dtype": self.dtype_policy,
         }
 
+    def compute_output_shape(self, input_shape: tuple) -> tuple:
+        return input_shape
+
+    def compute_output_spec(self, *args: Any, **kwargs: Any) -> Any:
+        # Traced, as Keras does for layers without `compute_output_shape`: with attention scores
+        # there are two outputs.
+        return keras.Operation.compute_output_spec(self, *args, **kwargs)
+
     def get_config(self) -> dict:
-        return {
-            **super().get_config(),
-            "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
-            "bias_initializer": keras.initializers.serialize(self.bias_initializer),
-        }
+        arguments = {name: _serialize(value) for name, value in self.arguments.items()}
+        return {**arguments, **super().get_config()}
+
+
+def _serialize(argument: Any) -> Any:
+    """An argument as a config holds it: activations are functions, initializers objects."""
+    if isinstance(argument, np.ndarray | np.generic):
+        return argument.tolist()
+    if inspect.isfunction(argument):
+        return keras.activations.serialize(argument)
+    return keras.saving.serialize_keras_object(argument) if callable(argument) else argument

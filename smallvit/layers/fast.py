@@ -87,7 +87,7 @@ class Dropout(layers.Dropout):
 
     Args:
         rate: probability of dropping a number, from 0 to 1.
-        **kwargs: the other arguments of `keras.layers.Dropout` but `noise_shape`.
+        **kwargs: the other arguments of `keras.layers.Dropout`.
 
     Input and output `(..., channels)`.
 
@@ -98,7 +98,7 @@ class Dropout(layers.Dropout):
         if not training or not self.rate:
             return inputs
         # PyTorch has a fast kernel of its own; and at a rate of 1 nothing is left to scale up.
-        if keras.backend.backend() == "torch" or self.rate == 1:
+        if keras.backend.backend() == "torch" or self.rate == 1 or self.noise_shape is not None:
             return super().call(inputs, training=training)
         shape = ops.shape(inputs)
         samples = ops.reshape(inputs, (shape[0], prod(shape[1:])))

@@ -1,35 +1,39 @@
-"""Additive attention masks: which tokens of a window may look at one another."""
+"""Attention masks: which tokens may attend to one another."""
 
+from typing import Any
+
+import keras
 import numpy as np
+from keras import ops
 
 from smallvit.layers.sizes import Size, clamp_window, pad_to_multiple, to_pair
 
 MASKED = -100.0
-"""What a mask adds to a forbidden score: after the softmax nothing is left of it in float32, and
-it stays finite in every float type."""
+"""What a window mask adds to a forbidden score, and the most that counts as forbidden: after the
+softmax nothing is left of it in float32."""
 
 
 DIAGONAL = -10_000.0
-"""What the diagonal mask adds to a token's score with itself. A temperature that is learnt can make
-that score far larger than `MASKED`."""
+"""What the diagonal mask adds to a token's score with itself. A learnt temperature can make that
+score far larger than `MASKED`; this is more than any score makes up for, and finite in float16."""
 
 
 def get_attn_mask(input_resolution: Size, window_size: Size, shift_size: Size) -> np.ndarray | None:
-    """Mask for attention in windows of a grid that was rolled, and padded where need be.
+    """Mask for attention in windows of a grid that was rolled, and padded if need be.
 
     Rolling a grid by `-shift_size` brings tokens from opposite edges into one window, though they
-    are no neighbours; padding a grid to whole windows adds tokens that are not there at all. Both
-    are told by a region number for each axis, and tokens attend within their region only.
+    are not neighbours; padding a grid to whole windows adds tokens that are not there at all. Both
+    get a region number for each axis, and tokens attend within their region only.
 
     Args:
         input_resolution: height and width of the token grid, before padding.
         window_size: height `Mh` and width `Mw` of a window, in tokens; `N = Mh * Mw`. Cut to the
-            grid where it is larger, and then not shifted (`clamp_window`).
+            grid if it is larger, and then not shifted (`clamp_window`).
         shift_size: how far the windows are shifted down and right, in tokens.
 
     Returns:
-        float32 array `(num_windows, N, N)`, 0 where query and key share a region and -100 where
-        they do not, windows in the order of `window_partition`; `None` where nothing is masked.
+        float32 array `(num_windows, N, N)`, 0 if query and key share a region and -100 if they do
+        not, windows in the order of `window_partition`; `None` if nothing is masked.
 
     Raises:
         ValueError: if a shift is not smaller than the window it moves.
@@ -53,21 +57,52 @@ def get_attn_mask(input_resolution: Size, window_size: Size, shift_size: Size) -
 
 
 def get_diagonal_mask(num_tokens: int) -> np.ndarray:
-    """Mask that keeps each token from looking at itself.
+    """Mask that keeps each token from attending to itself.
 
     Args:
         num_tokens: tokens `N` that attend to one another, a class token included.
 
     Returns:
-        float32 array `(1, N, N)`, -10,000 on the diagonal and 0 elsewhere: more than any score
-        makes up for, and still finite in float16.
+        float32 array `(1, N, N)`, -10,000 on the diagonal and 0 elsewhere.
 
     Source: Lee, Lee and Song 2021 (arXiv 2112.13492), section 3.2.
     """
     return np.where(np.eye(num_tokens, dtype=bool), DIAGONAL, 0.0).astype("float32")[None]
 
 
+def to_additive(attn_mask: Any, num_tokens: int, dtype: str) -> Any:
+    """Turn an attention mask into what is added to the scores.
+
+    Args:
+        attn_mask: array `(num_windows, N, N)`: booleans, `True` if a token may attend to another,
+            or floats to add.
+        num_tokens: tokens `N`.
+        dtype: of the result.
+
+    Returns:
+        Tensor `(num_windows, N, N)`, at least -10,000 and so finite in any dtype.
+
+    Raises:
+        ValueError: if the mask has another shape, or holds integers.
+    """
+    attn_mask = ops.convert_to_tensor(attn_mask)
+    if len(attn_mask.shape) != 3 or tuple(attn_mask.shape[1:]) != (num_tokens, num_tokens):
+        raise ValueError(
+            f"attn_mask must be (num_windows, {num_tokens}, {num_tokens}); "
+            f"got shape {tuple(attn_mask.shape)}."
+        )
+    kind = keras.backend.standardize_dtype(attn_mask.dtype)
+    if kind == "bool":
+        attn_mask = ops.where(attn_mask, 0.0, DIAGONAL)
+    elif not keras.backend.is_float_dtype(kind):
+        raise ValueError(
+            "attn_mask must hold booleans (True: may attend) or floats (added to the scores); "
+            f"got {kind}."
+        )
+    return ops.maximum(ops.cast(attn_mask, dtype), DIAGONAL)
+
+
 def _axis_regions(size: int, padded: int, shift: int) -> np.ndarray:
-    """Region of each place of a rolled axis: 0 stayed, 1 came round the edge, 2 is padding."""
+    """Region of each index of a rolled axis: 0 stayed, 1 came round the edge, 2 is padding."""
     wrapped, source = np.divmod(np.arange(padded) + shift, padded)
     return np.where(source < size, wrapped, 2)

@@ -1,12 +1,21 @@
 """From pixels to tokens, and from fine tokens to coarse ones."""
 
+from math import prod
 from typing import Any
 
 import keras
 from keras import layers, ops
 
 from smallvit.layers.dense import Composite, Dense
-from smallvit.layers.sizes import Size, pad_to_multiple, to_pair
+from smallvit.layers.sizes import (
+    GRID,
+    Size,
+    check_shape,
+    count_tiles,
+    pad_to_multiple,
+    to_count,
+    to_pair,
+)
 from smallvit.layers.windows import window_partition
 
 
@@ -26,176 +35,14 @@ def patchify(images: Any, patch_size: Size) -> Any:
 
     Source: Dosovitskiy et al. 2021 (ViT), section 3.1.
     """
-    patch_height, patch_width = to_pair(patch_size, "patch_size")
-    _, height, width, channels = images.shape
-    patches = window_partition(images, (patch_height, patch_width))
-    grid = (height // patch_height, width // patch_width)
-    return ops.reshape(patches, (-1, *grid, patch_height * patch_width * channels))
+    check_shape(images.shape, GRID, "images")
+    grid = count_tiles(images.shape[1:3], patch_size, "patch_size")
+    patches = window_partition(images, patch_size)
+    return ops.reshape(patches, (-1, *grid, prod(patches.shape[1:])))
 
 
-@keras.saving.register_keras_serializable(package="smallvit")
-class PatchEmbed(Composite):
-    """Patches to tokens: `patchify`, then one linear map shared by all patches.
-
-    Args:
-        patch_size: height `Ph` and width `Pw` of a patch, in pixels.
-        embed_dim: channels of a token.
-        norm: whether a LayerNormalization follows the linear map, as in Swin.
-        input_norm: whether a LayerNormalization of the pixels precedes it, as in shifted patch
-            tokenization.
-        **kwargs: `kernel_initializer`, `bias_initializer`, and the arguments of every Keras layer.
-
-    Input `(batch, height, width, channels)`; output
-    `(batch, height / Ph, width / Pw, embed_dim)`, both in the layer's compute dtype.
-
-    Source: Dosovitskiy et al. 2021 (ViT), equation 1; Liu et al. 2021 (Swin), section 3.1.
-    """
-
-    def __init__(
-        self,
-        patch_size: Size,
-        embed_dim: int,
-        norm: bool = False,
-        input_norm: bool = False,
-        **kwargs: Any,
-    ):
-        super().__init__(**kwargs)
-        self.patch_size = to_pair(patch_size, "patch_size")
-        self.embed_dim = embed_dim
-        self.proj = Dense(embed_dim, name="proj", **self.for_parts)
-        self.norm = _layer_norm("norm", self.dtype_policy) if norm else None
-        self.input_norm = _layer_norm("input_norm", self.dtype_policy) if input_norm else None
-
-    def build(self, input_shape: tuple) -> None:
-        patch_height, patch_width = self.patch_size
-        patch_shape = (None, patch_height * patch_width * input_shape[-1])
-        if self.input_norm is not None:
-            self.input_norm.build(patch_shape)
-        self.proj.build(patch_shape)
-        if self.norm is not None:
-            self.norm.build((None, self.embed_dim))
-
-    def call(self, images: Any) -> Any:
-        patches = patchify(images, self.patch_size)
-        if self.input_norm is not None:
-            patches = self.input_norm(patches)
-        tokens = self.proj(patches)
-        return tokens if self.norm is None else self.norm(tokens)
-
-    def get_config(self) -> dict:
-        return {
-            **super().get_config(),
-            "patch_size": self.patch_size,
-            "embed_dim": self.embed_dim,
-            "norm": self.norm is not None,
-            "input_norm": self.input_norm is not None,
-        }
-
-
-@keras.saving.register_keras_serializable(package="smallvit")
-class PositionEmbedding(layers.Layer):
-    """Add one learnt vector to each token, for the place where it stands.
-
-    Args:
-        initializer: how the vectors start.
-
-    Input and output `(batch, ..., channels)`: a grid, a sequence, any fixed shape.
-
-    Source: Dosovitskiy et al. 2021 (ViT), equation 1.
-    """
-
-    def __init__(self, initializer: Any = "uniform", **kwargs: Any):
-        super().__init__(**kwargs)
-        self.initializer = keras.initializers.get(initializer)
-
-    def build(self, input_shape: tuple) -> None:
-        self.position = self.add_weight(
-            shape=(1, *input_shape[1:]), initializer=self.initializer, name="position"
-        )
-
-    def call(self, tokens: Any) -> Any:
-        return tokens + self.position
-
-    def get_config(self) -> dict:
-        initializer = keras.initializers.serialize(self.initializer)
-        return {**super().get_config(), "initializer": initializer}
-
-
-@keras.saving.register_keras_serializable(package="smallvit")
-class ClassToken(layers.Layer):
-    """Put one learnt token before a sequence, for the head to read.
-
-    Args:
-        initializer: how the token starts.
-
-    Input `(batch, num_tokens, channels)`; output `(batch, 1 + num_tokens, channels)`.
-
-    Source: Dosovitskiy et al. 2021 (ViT), equation 1.
-    """
-
-    def __init__(self, initializer: Any = "random_normal", **kwargs: Any):
-        super().__init__(**kwargs)
-        self.initializer = keras.initializers.get(initializer)
-
-    def build(self, input_shape: tuple) -> None:
-        self.token = self.add_weight(
-            shape=(1, 1, input_shape[-1]), initializer=self.initializer, name="token"
-        )
-
-    def call(self, tokens: Any) -> Any:
-        batch, _, channels = ops.shape(tokens)
-        first = ops.broadcast_to(self.token, (batch, 1, channels))
-        return ops.concatenate([first, tokens], axis=1)
-
-    def get_config(self) -> dict:
-        initializer = keras.initializers.serialize(self.initializer)
-        return {**super().get_config(), "initializer": initializer}
-
-
-@keras.saving.register_keras_serializable(package="smallvit")
-class PatchMerging(Composite):
-    """Halve a grid: each 2 x 2 neighbourhood becomes one token.
-
-    A grid of odd height or width is padded with zeros at the bottom or right.
-
-    Args:
-        embed_dim: channels of a merged token; the source doubles the channels it gets.
-        norm: whether a LayerNormalization comes before the linear map.
-        **kwargs: `kernel_initializer`, `bias_initializer`, and the arguments of every Keras layer.
-
-    Input `(batch, height, width, channels)`; output
-    `(batch, ceil(height / 2), ceil(width / 2), embed_dim)`, both in the layer's compute dtype.
-
-    Source: Liu et al. 2021 (Swin), section 3.1; the order of the four neighbours is that of
-    microsoft/Swin-Transformer, `PatchMerging`.
-    """
-
-    def __init__(self, embed_dim: int, norm: bool = True, **kwargs: Any):
-        super().__init__(**kwargs)
-        self.embed_dim = embed_dim
-        self.norm = _layer_norm("norm", self.dtype_policy) if norm else None
-        self.reduction = Dense(embed_dim, use_bias=False, name="reduction", **self.for_parts)
-
-    def build(self, input_shape: tuple) -> None:
-        merged_shape = (None, 4 * input_shape[-1])
-        if self.norm is not None:
-            self.norm.build(merged_shape)
-        self.reduction.build(merged_shape)
-
-    def call(self, x: Any) -> Any:
-        x = pad_grid(x, pad_to_multiple(x.shape[1:3], 2))
-        _, height, width, channels = x.shape
-        x = ops.reshape(x, (-1, height // 2, 2, width // 2, 2, channels))
-        x = ops.transpose(x, (0, 1, 3, 4, 2, 5))  # the source goes down before it goes right
-        x = ops.reshape(x, (-1, height // 2, width // 2, 4 * channels))
-        return self.reduction(x if self.norm is None else self.norm(x))
-
-    def get_config(self) -> dict:
-        return {**super().get_config(), "embed_dim": self.embed_dim, "norm": self.norm is not None}
-
-
-def shift_diagonally(images: Any, shift: int) -> Any:
-    """Lay an image and its four diagonal shifts on top of one another.
+def shift_diagonally(images: Any, shift: Size) -> Any:
+    """Stack an image and its four diagonal shifts along the channels.
 
     What is shifted in from outside the image is zero.
 
@@ -213,13 +60,131 @@ def shift_diagonally(images: Any, shift: int) -> Any:
 
     Source: Lee, Lee and Song 2021 (arXiv 2112.13492), section 3.1 and equation 4.
     """
-    if shift < 0:
-        raise ValueError(f"shift must not be negative; got {shift}.")
+    down, right = to_pair(shift, "shift", minimum=0)
+    check_shape(images.shape, GRID, "images")
     _, height, width, _ = images.shape
-    padded = ops.pad(images, ((0, 0), (shift, shift), (shift, shift), (0, 0)))
-    corners = [(row, column) for row in (0, 2 * shift) for column in (0, 2 * shift)]
+    padded = ops.pad(images, ((0, 0), (down, down), (right, right), (0, 0)))
+    corners = [(row, column) for row in (0, 2 * down) for column in (0, 2 * right)]
     shifted = [padded[:, i : i + height, j : j + width] for i, j in corners]
     return ops.concatenate([images, *shifted], axis=-1)
+
+
+@keras.saving.register_keras_serializable(package="smallvit")
+class PatchEmbed(Composite):
+    """Patches to tokens: `patchify`, then one linear map shared by all patches.
+
+    Args:
+        patch_size: height `Ph` and width `Pw` of a patch, in pixels; they divide the image.
+        embed_dim: channels of a token.
+        norm: whether a LayerNormalization follows the linear map, as in Swin.
+        input_norm: whether a LayerNormalization of the pixels precedes it, as in shifted patch
+            tokenization.
+        **kwargs: `kernel_initializer`, `bias_initializer`, and the arguments of every Keras layer.
+
+    Input `(batch, height, width, channels)`; output
+    `(batch, height / Ph, width / Pw, embed_dim)`, in the layer's compute dtype.
+
+    Source: Dosovitskiy et al. 2021 (ViT), equation 1; Liu et al. 2021 (Swin), section 3.1.
+    """
+
+    def __init__(
+        self,
+        patch_size: Size,
+        embed_dim: int,
+        norm: bool = False,
+        input_norm: bool = False,
+        **kwargs: Any,
+    ):
+        super().__init__(**kwargs)
+        self.patch_size = to_pair(patch_size, "patch_size")
+        self.embed_dim = to_count(embed_dim, "embed_dim")
+        self.proj = Dense(self.embed_dim, name="proj", **self.for_parts)
+        self.norm = _layer_norm("norm", self.dtype_policy) if norm else None
+        self.input_norm = _layer_norm("input_norm", self.dtype_policy) if input_norm else None
+
+    def build(self, input_shape: tuple) -> None:
+        self.compute_output_shape(input_shape)  # refuses what does not fit
+        patch_shape = (None, prod(self.patch_size) * input_shape[-1])
+        if self.input_norm is not None:
+            self.input_norm.build(patch_shape)
+        self.proj.build(patch_shape)
+        if self.norm is not None:
+            self.norm.build((None, self.embed_dim))
+        self.input_spec = layers.InputSpec(ndim=4, axes={-1: input_shape[-1]})
+
+    def call(self, images: Any) -> Any:
+        patches = patchify(ops.cast(images, self.compute_dtype), self.patch_size)
+        if self.input_norm is not None:
+            patches = self.input_norm(patches)
+        tokens = self.proj(patches)
+        return tokens if self.norm is None else self.norm(tokens)
+
+    def compute_output_shape(self, input_shape: tuple) -> tuple:
+        check_shape(input_shape, GRID)
+        grid = count_tiles(input_shape[1:3], self.patch_size, "patch_size")
+        return (input_shape[0], *grid, self.embed_dim)
+
+    def get_config(self) -> dict:
+        return {
+            **super().get_config(),
+            "patch_size": self.patch_size,
+            "embed_dim": self.embed_dim,
+            "norm": self.norm is not None,
+            "input_norm": self.input_norm is not None,
+        }
+
+
+@keras.saving.register_keras_serializable(package="smallvit")
+class PatchMerging(Composite):
+    """Halve a grid: each 2 x 2 neighbourhood becomes one token.
+
+    A grid of odd height or width is padded with zeros at the bottom or right.
+
+    Args:
+        embed_dim: channels of a merged token; the source doubles the channels it gets.
+        norm: whether a LayerNormalization precedes the linear map.
+        **kwargs: `kernel_initializer` and the arguments of every Keras layer. There is no bias.
+
+    Input `(batch, height, width, channels)`; output
+    `(batch, ceil(height / 2), ceil(width / 2), embed_dim)`, in the layer's compute dtype.
+
+    Source: Liu et al. 2021 (Swin), section 3.1; the order of the four neighbours is that of
+    microsoft/Swin-Transformer, `PatchMerging`.
+    """
+
+    def __init__(self, embed_dim: int, norm: bool = True, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.embed_dim = to_count(embed_dim, "embed_dim")
+        self.norm = _layer_norm("norm", self.dtype_policy) if norm else None
+        self.reduction = Dense(self.embed_dim, use_bias=False, name="reduction", **self.for_parts)
+
+    def build(self, input_shape: tuple) -> None:
+        check_shape(input_shape, GRID)
+        merged_shape = (None, 4 * input_shape[-1])
+        if self.norm is not None:
+            self.norm.build(merged_shape)
+        self.reduction.build(merged_shape)
+        self.input_spec = layers.InputSpec(ndim=4, axes={-1: input_shape[-1]})
+
+    def call(self, x: Any) -> Any:
+        x = ops.cast(x, self.compute_dtype)
+        x = pad_grid(x, pad_to_multiple(x.shape[1:3], 2))
+        _, height, width, channels = x.shape
+        x = ops.reshape(x, (-1, height // 2, 2, width // 2, 2, channels))
+        x = ops.transpose(x, (0, 1, 3, 4, 2, 5))  # the source goes down before it goes right
+        x = ops.reshape(x, (-1, height // 2, width // 2, 4 * channels))
+        return self.reduction(x if self.norm is None else self.norm(x))
+
+    def compute_output_shape(self, input_shape: tuple) -> tuple:
+        check_shape(input_shape, GRID)
+        return (input_shape[0], *(-(-n // 2) for n in input_shape[1:3]), self.embed_dim)
+
+    def get_config(self) -> dict:
+        return {
+            **super().get_config(),
+            "embed_dim": self.embed_dim,
+            "norm": self.norm is not None,
+        }
 
 
 @keras.saving.register_keras_serializable(package="smallvit")
@@ -227,38 +192,46 @@ class ShiftedPatchTokenization(Composite):
     """Patches to tokens that also see half a patch beyond their borders (SPT).
 
     Shift diagonally by half a patch, cut into patches, normalise, and map linearly. With a patch
-    of 2 it stands in for Swin's patch merging just as well. An image that the patch does not
-    divide is padded with zeros at the bottom or right.
+    size of 2 it can replace Swin's patch merging. An image that the patch does not divide is padded
+    with zeros at the bottom or right.
 
     Args:
-        patch_size: side `P` of a patch, in pixels or tokens.
+        patch_size: height `Ph` and width `Pw` of a patch, in pixels or tokens.
         embed_dim: channels of a token.
         epsilon: the LayerNormalization's.
         **kwargs: `kernel_initializer`, `bias_initializer`, and the arguments of every Keras layer.
 
     Input `(batch, height, width, channels)`; output
-    `(batch, ceil(height / P), ceil(width / P), embed_dim)`, both in the layer's compute dtype.
+    `(batch, ceil(height / Ph), ceil(width / Pw), embed_dim)`, in the layer's compute dtype.
 
     Source: Lee, Lee and Song 2021 (arXiv 2112.13492), section 3.1 and equations 4 to 6.
     """
 
-    def __init__(self, patch_size: int, embed_dim: int, epsilon: float = 1e-5, **kwargs: Any):
+    def __init__(self, patch_size: Size, embed_dim: int, epsilon: float = 1e-5, **kwargs: Any):
         super().__init__(**kwargs)
-        self.patch_size = patch_size
-        self.embed_dim = embed_dim
+        self.patch_size = to_pair(patch_size, "patch_size")
+        self.embed_dim = to_count(embed_dim, "embed_dim")
         self.epsilon = epsilon
-        self.norm = layers.LayerNormalization(epsilon=epsilon, dtype=self.dtype_policy, name="norm")
-        self.proj = Dense(embed_dim, name="proj", **self.for_parts)
+        self.norm = _layer_norm("norm", self.dtype_policy, epsilon)
+        self.proj = Dense(self.embed_dim, name="proj", **self.for_parts)
 
     def build(self, input_shape: tuple) -> None:
-        patch_shape = (None, 5 * self.patch_size**2 * input_shape[-1])
+        check_shape(input_shape, GRID)
+        patch_shape = (None, 5 * prod(self.patch_size) * input_shape[-1])
         self.norm.build(patch_shape)
         self.proj.build(patch_shape)
+        self.input_spec = layers.InputSpec(ndim=4, axes={-1: input_shape[-1]})
 
     def call(self, images: Any) -> Any:
+        images = ops.cast(images, self.compute_dtype)
         images = pad_grid(images, pad_to_multiple(images.shape[1:3], self.patch_size))
-        images = shift_diagonally(images, self.patch_size // 2)
+        images = shift_diagonally(images, [n // 2 for n in self.patch_size])
         return self.proj(self.norm(patchify(images, self.patch_size)))
+
+    def compute_output_shape(self, input_shape: tuple) -> tuple:
+        check_shape(input_shape, GRID)
+        grid = zip(input_shape[1:3], self.patch_size, strict=True)
+        return (input_shape[0], *(-(-n // p) for n, p in grid), self.embed_dim)
 
     def get_config(self) -> dict:
         return {
@@ -276,10 +249,10 @@ def pad_grid(x: Any, resolution: tuple[int, int]) -> Any:
 
 
 def crop_grid(x: Any, resolution: tuple[int, int]) -> Any:
-    """Cut `(batch, height, width, channels)` to `resolution`: the inverse of `pad_grid`."""
-    height, width = resolution  # TensorFlow copies even where nothing is cut off
+    """Crop `(batch, height, width, channels)` to `resolution`: the inverse of `pad_grid`."""
+    height, width = resolution  # TensorFlow copies even if nothing is cut off
     return x if tuple(x.shape[1:3]) == resolution else x[:, :height, :width]
 
 
-def _layer_norm(name: str, dtype: Any) -> layers.LayerNormalization:
-    return layers.LayerNormalization(epsilon=1e-5, dtype=dtype, name=name)
+def _layer_norm(name: str, dtype: Any, epsilon: float = 1e-5) -> layers.LayerNormalization:
+    return layers.LayerNormalization(epsilon=epsilon, dtype=dtype, name=name)

@@ -4,14 +4,14 @@ from typing import Any
 
 from keras import ops
 
-from smallvit.layers.sizes import Size, to_pair
+from smallvit.layers.sizes import GRID, Size, check_shape, count_tiles, to_pair
 
 
 def window_partition(x: Any, window_size: Size) -> Any:
     """Cut a batch of grids into windows that do not overlap.
 
     Windows come out image by image, and within an image in reading order: left to right, then top
-    to bottom. Tokens keep their place within a window.
+    to bottom. So do the tokens within a window.
 
     Args:
         x: array or tensor `(batch, height, width, channels)`, any dtype.
@@ -27,10 +27,9 @@ def window_partition(x: Any, window_size: Size) -> Any:
     Source: Liu et al. 2021 (Swin Transformer), section 3.2.
     """
     window_height, window_width = to_pair(window_size, "window_size")
-    if len(x.shape) != 4:
-        raise ValueError(f"x must be (batch, height, width, channels); got shape {tuple(x.shape)}.")
+    check_shape(x.shape, GRID, "x")
     _, height, width, channels = x.shape
-    rows, columns = _count_windows(height, width, window_height, window_width)
+    rows, columns = count_tiles((height, width), window_size, "window_size")
     x = ops.reshape(x, (-1, rows, window_height, columns, window_width, channels))
     x = ops.transpose(x, (0, 1, 3, 2, 4, 5))  # batch, rows, columns, Mh, Mw, channels
     return ops.reshape(x, (-1, window_height, window_width, channels))
@@ -60,19 +59,8 @@ def window_reverse(windows: Any, window_size: Size, height: int, width: int) -> 
             f"windows must be (batch * num_windows, {window_height}, {window_width}, channels); "
             f"got shape {tuple(windows.shape)}."
         )
-    rows, columns = _count_windows(height, width, window_height, window_width)
+    rows, columns = count_tiles((height, width), window_size, "window_size")
     channels = windows.shape[-1]
     x = ops.reshape(windows, (-1, rows, columns, window_height, window_width, channels))
     x = ops.transpose(x, (0, 1, 3, 2, 4, 5))  # batch, rows, Mh, columns, Mw, channels
     return ops.reshape(x, (-1, height, width, channels))
-
-
-def _count_windows(
-    height: int, width: int, window_height: int, window_width: int
-) -> tuple[int, int]:
-    if height % window_height or width % window_width:
-        raise ValueError(
-            f"A {window_height} x {window_width} window does not divide a {height} x {width} grid; "
-            "pad the grid or choose another window_size."
-        )
-    return height // window_height, width // window_width

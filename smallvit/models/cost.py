@@ -7,14 +7,9 @@ import keras
 from keras import layers
 
 from smallvit.layers.blocks import SwinTransformerBlock, TransformerBlock
-from smallvit.layers.patches import (
-    ClassToken,
-    PatchEmbed,
-    PatchMerging,
-    PositionEmbedding,
-    ShiftedPatchTokenization,
-)
+from smallvit.layers.patches import PatchEmbed, PatchMerging, ShiftedPatchTokenization
 from smallvit.layers.sizes import pad_to_multiple
+from smallvit.layers.tokens import ClassToken, PositionEmbedding
 
 _ELEMENTWISE = (
     layers.BatchNormalization,

@@ -10,13 +10,9 @@ from keras import layers
 
 from smallvit.layers.blocks import SwinTransformerBlock
 from smallvit.layers.dense import Dense
-from smallvit.layers.patches import (
-    PatchEmbed,
-    PatchMerging,
-    PositionEmbedding,
-    ShiftedPatchTokenization,
-)
+from smallvit.layers.patches import PatchEmbed, PatchMerging, ShiftedPatchTokenization
 from smallvit.layers.sizes import to_pair
+from smallvit.layers.tokens import PositionEmbedding
 from smallvit.models.config import (
     Count,
     Counts,

@@ -10,13 +10,9 @@ from keras import layers
 from smallvit.layers.blocks import TransformerBlock
 from smallvit.layers.dense import Dense
 from smallvit.layers.fast import Dropout
-from smallvit.layers.patches import (
-    ClassToken,
-    PatchEmbed,
-    PositionEmbedding,
-    ShiftedPatchTokenization,
-)
+from smallvit.layers.patches import PatchEmbed, ShiftedPatchTokenization
 from smallvit.layers.sizes import to_pair
+from smallvit.layers.tokens import ClassToken, PositionEmbedding
 from smallvit.models.config import Count, Counts, Extent, ModelConfig, Positive, Rate, Rates
 from smallvit.models.initializers import XAVIER_NORMAL, normal, uniform
 

@@ -20,13 +20,14 @@ def test_attention_weights_sum_to_one_and_mix_the_values(rng, num_tokens):
     batch, windows, heads = 2, 3, 2
     shape = (3, batch * windows, num_tokens, heads, 5)
     query, key, value = rng.normal(size=shape).astype("float32")
-    bias = rng.normal(size=(windows, heads, num_tokens, num_tokens)).astype("float32")
-    arguments = map(ops.convert_to_tensor, (query, key, value, bias))
+    bias = rng.normal(size=(1, heads, num_tokens, num_tokens)).astype("float32")
+    mask = rng.normal(size=(windows, num_tokens, num_tokens)).astype("float32")
+    arguments = map(ops.convert_to_tensor, (query, key, value, bias, mask))
     mixed, weights = map(ops.convert_to_numpy, attend(*arguments))
     assert weights.shape == (batch, windows, heads, num_tokens, num_tokens)
     for image, window, head in np.ndindex(batch, windows, heads):
         q, k, v = (x[image * windows + window, :, head] for x in (query, key, value))
-        expected = reference.softmax(q @ k.T + bias[window, head])
+        expected = reference.softmax(q @ k.T + bias[0, head] + mask[window])
         np.testing.assert_allclose(weights[image, window, head], expected, atol=1e-5)
         mixed_here = mixed[image * windows + window, :, head]
         np.testing.assert_allclose(mixed_here, expected @ v, atol=1e-5)

@@ -40,7 +40,7 @@ def test_dtype_is_kept():
 
 
 def test_a_window_that_does_not_divide_the_grid_is_refused():
-    with pytest.raises(ValueError, match="3 x 3 window does not divide a 4 x 6 grid"):
+    with pytest.raises(ValueError, match="window_size of 3 x 3 does not divide a grid of 4 x 6"):
         window_partition(np.zeros((1, 4, 6, 1)), 3)
     with pytest.raises(ValueError, match="does not divide"):
         window_reverse(np.zeros((4, 3, 3, 1)), 3, 4, 6)
