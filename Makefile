@@ -10,7 +10,7 @@ export URL PORT
 NOTEBOOKS ?= $(shell find book -name '*.ipynb' -not -path '*/.ipynb_checkpoints/*')
 
 BIN := .venv/bin
-PYTEST_FLAGS := -rs -n auto --dist loadgroup --no-loadscope-reorder
+PYTEST_FLAGS := -rs -n auto --dist loadfile --no-loadscope-reorder
 UNIT_TESTS := tests --ignore tests/pages --ignore tests/repository
 
 export JUPYTER_PATH := $(CURDIR)/book/_kernel:$(JUPYTER_PATH)

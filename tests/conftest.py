@@ -27,24 +27,9 @@ if keras.backend.backend() != "tensorflow":
 LONGEST_FILES = {"test_loop.py", "test_main.py", "test_swin.py"}
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """Begin with the longest files, and keep together the tests that share something.
-
-    That is a notebook's kernel, or a fixture of a module. With `--dist loadgroup`, all other tests
-    go one by one to whichever process is free.
-    """
+    """Begin with the longest files: the process that gets one late keeps all others waiting."""
     items.sort(key=lambda item: item.path.name not in LONGEST_FILES)
-    for item in items:
-        if not isinstance(item, pytest.Function):
-            item.add_marker(pytest.mark.xdist_group(item.path.name))
-            continue
-        fixtures = item._fixtureinfo.name2fixturedefs
-        shared = [name for name, found in fixtures.items() if found[-1].scope == "module"]
-        if shared:
-            values = getattr(item, "callspec", None) and item.callspec.params
-            chosen = [str(values[name]) for name in shared if values and name in values]
-            item.add_marker(pytest.mark.xdist_group(":".join([item.path.name, *chosen])))
 
 
 @pytest.fixture
