@@ -148,7 +148,7 @@ def test_a_record_in_the_repository_is_taken_for_what_it_is(path):
     recipe = get_recipe(path.parent.name)
     assert (record.recipe, f"seed-{record.seed}") == (recipe.name, path.stem)
     assert record.sittings[0]["commit"] == record.commit
-    assert record.device.startswith("Intel")
+    assert record.device == record.sittings[0]["device"] != "unknown"
     assert record.comparable == record.finished
     # The one run of sl-vit-keras learnt a multiplier of the scores; the example learns a divisor.
     other = ["model.temperature_as"] if recipe.name == "sl-vit-keras" else []
