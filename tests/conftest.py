@@ -1,4 +1,5 @@
 import os
+import signal
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 # Most of a test's time is compiling a step that runs a few times.
@@ -9,6 +10,10 @@ os.environ.setdefault(
 import keras
 import numpy as np
 import pytest
+
+# A shell that starts the tests in the background has them ignore Ctrl-C, and so would every program
+# that a test starts in order to interrupt it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # What computes nothing with a backend gives the same on each, and is tested on one of them.
 if keras.backend.backend() != "tensorflow":
