@@ -96,5 +96,11 @@ def _serialize(argument: Any) -> Any:
     if isinstance(argument, np.ndarray | np.generic):
         return argument.tolist()
     if inspect.isfunction(argument):
-        return keras.activations.serialize(argument)
+        name = keras.activations.serialize(argument)
+        if keras.activations.get(name) is not argument:
+            raise ValueError(
+                f"{argument.__module__}.{argument.__name__} would be loaded as another function, "
+                f"keras.activations.{argument.__name__}; give that one, or register yours."
+            )
+        return name
     return keras.saving.serialize_keras_object(argument) if callable(argument) else argument

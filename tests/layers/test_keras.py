@@ -224,3 +224,10 @@ def test_layers_compute_channels_last_whatever_keras_is_set_to(rng, case, channe
     assert found.shape == (2, *out)
     keras.config.set_image_data_format("channels_last")
     np.testing.assert_array_equal(found, ops.convert_to_numpy(layer(x)))
+
+
+def test_an_activation_that_would_be_loaded_as_another_is_not_saved():
+    """`keras.ops.gelu` approximates, and a config knows it by the name of the one that does not."""
+    with pytest.raises(ValueError, match="would be loaded as another function"):
+        Mlp(4, out_activation=keras.ops.gelu).get_config()
+    assert Mlp(4, out_activation=keras.activations.gelu).get_config()["out_activation"] == "gelu"
