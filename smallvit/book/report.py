@@ -34,10 +34,10 @@ def recorded(name: str) -> list[Record]:
     return read_results(results_folder()).get(name, [])
 
 
-def published_curve(name: str) -> list[float]:
-    """Validation top-1 after each epoch, as the source gives it; empty if it does not."""
+def published_curve(name: str, figure: str = "val_top1") -> list[float]:
+    """A figure after each epoch, as the source gives it; empty if it does not."""
     curves = json.loads((results_folder() / "published_curves.json").read_text(encoding="utf-8"))
-    return curves["val_top1"].get(name, [])
+    return curves[figure].get(name, [])
 
 
 def draw_curves(curves: Mapping[str, Sequence[float]], ylabel: str = "validation top-1, %") -> Any:
