@@ -156,7 +156,7 @@ def _measured(recipe: Recipe, done: Sequence[Record]) -> list[str]:
         difference,
         str(len(done)),
         tell_time(mean(r.seconds for r in done)),
-        ", ".join(dict.fromkeys(f"{r.device} ({r.backend})" for r in done)),
+        ", ".join(dict.fromkeys(map(_machine, done))),
     ]
 
 
@@ -166,8 +166,12 @@ def _begun(records: Sequence[Record]) -> list[str]:
         return [NOT_RUN, "–", "0", "–", "–"]
     furthest = max(records, key=lambda r: len(r.history))
     progress = f"{len(furthest.history)} of {furthest.epochs} epochs"
-    device = f"{furthest.device} ({furthest.backend})"
-    return [progress, "–", "0", tell_time(furthest.seconds), device]
+    return [progress, "–", "0", tell_time(furthest.seconds), _machine(furthest)]
+
+
+def _machine(record: Record) -> str:
+    """Device and backend, without the marks and words that make a column wide."""
+    return f"{re.sub(r'[(](R|TM)[)]| Processor', '', record.device)} ({record.backend})"
 
 
 def _to_html(text: str) -> str:
