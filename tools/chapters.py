@@ -1,9 +1,9 @@
 """Print what each chapter holds and costs: `make chapters`.
 
-The columns: words of prose; lines of code; minutes a reader needs (200 words or two lines of code
-per minute, five minutes per exercise); seconds that its notebook took in the last build, from the
-build's cache; kilobytes of the page's own content; interactive figures; questions to predict
-first; exercises; questions of the quiz, with the position of the right option in each.
+The columns: words of prose; lines of code; minutes a reader needs (200 words or two lines of
+unfolded code per minute, five minutes per exercise); seconds that its notebook took in the last
+build, from the build's cache; kilobytes of the page's own content; interactive figures; questions
+to predict first; exercises; questions of the quiz, with the position of the right option in each.
 """
 
 import json
@@ -46,19 +46,24 @@ def describe(notebook):
     """What a chapter holds, by column; `quiz` is a list of positions."""
     cells = notebook["cells"]
     text = "\n\n".join("".join(c["source"]) for c in cells if c["cell_type"] == "markdown")
-    code = "\n".join("".join(c["source"]) for c in cells if c["cell_type"] == "code")
-    words = count_words(text)
-    lines = sum(bool(line.strip()) for line in code.splitlines())
+    programs = [c for c in cells if c["cell_type"] == "code"]
+    code = "\n".join("".join(c["source"]) for c in programs)
+    read = [c for c in programs if "hide-input" not in c.get("metadata", {}).get("tags", [])]
+    words, lines, lines_read = count_words(text), _count_lines(programs), _count_lines(read)
     exercises = len(re.findall(r"^### Exercise", text, re.MULTILINE))
     return {
         "words": words,
         "code": lines,
-        "min": round(words / 200 + lines / 2 + 5 * exercises),
+        "min": round(words / 200 + lines_read / 2 + 5 * exercises),
         "figures": len(re.findall(r"(?<!def )\bexplore\(", code)),
         "predict": len(re.findall(r"predict first", text, re.IGNORECASE)),
         "exercises": exercises,
         "quiz": right_options(text),
     }
+
+
+def _count_lines(cells):
+    return sum(bool(line.strip()) for c in cells for line in "".join(c["source"]).splitlines())
 
 
 def seconds_of(root=ROOT):

@@ -53,6 +53,13 @@ def test_a_chapter_is_counted(tool):
     assert [row[x] for x in ("code", "figures", "predict", "exercises")] == [3, 1, 1, 1]
 
 
+def test_folded_code_takes_no_time(tool):
+    cell = {"cell_type": "code", "source": ["x = 1\n"] * 20, "metadata": {}}
+    folded = cell | {"metadata": {"tags": ["hide-input"]}}
+    row = tool["describe"]({"cells": [cell, folded]})
+    assert (row["code"], row["min"]) == (40, 10)
+
+
 def test_the_table_has_a_row_per_chapter(tool, tmp_path, capsys):
     (tmp_path / "_toc.yml").write_text("root: intro\nchapters:\n- file: book/one\n")
     (tmp_path / "book").mkdir()
