@@ -114,15 +114,17 @@ def diagonal_shifts_by_loops(images, shift):
     """images (B, H, W, C) -> (B, H, W, 5C): as they are, then looked at from four sides.
 
     The view to the left and up shows at (i, j) what lies `shift` rows higher and `shift` columns
-    further left; then right and up, left and down, right and down. Beyond the edge lie zeros.
+    further left; then right and up, left and down, right and down. Beyond the edge lie zeros. The
+    shift is an int or a pair.
     """
     batch, height, width, channels = images.shape
+    rows, columns = as_pair(shift)
     views = np.zeros((batch, height, width, 5, channels), images.dtype)
     directions = (0, 0), (-1, -1), (-1, 1), (1, -1), (1, 1)
     for view, (down, right) in enumerate(directions):
         for i in range(height):
             for j in range(width):
-                row, column = i + down * shift, j + right * shift
+                row, column = i + down * rows, j + right * columns
                 if 0 <= row < height and 0 <= column < width:
                     views[:, i, j, view] = images[:, row, column]
     return views.reshape(batch, height, width, 5 * channels)

@@ -8,7 +8,7 @@ import keras
 from keras import layers, ops
 
 from smallvit.layers.dense import Composite, Dense, copy_initializer
-from smallvit.layers.fast import Dropout, mix, score
+from smallvit.layers.fast import Dropout, einsum
 from smallvit.layers.masks import MASKED, get_diagonal_mask, to_additive
 from smallvit.layers.position import get_relative_position_index
 from smallvit.layers.sizes import SEQUENCE, Size, check_shape, to_count, to_pair
@@ -41,7 +41,7 @@ def attend(
 
     Source: Vaswani et al. 2017, equation 1; the bias is Liu et al. 2021 (Swin), equation 4.
     """
-    scores = score(query, key)
+    scores = einsum("bnhd,bmhd->bhnm", query, key)
     num_windows = 1 if mask is None else mask.shape[0]
     by_window = ops.reshape(scores, (-1, num_windows, *scores.shape[1:]))
     if mask is None:
@@ -50,7 +50,8 @@ def attend(
         mask = mask[:, None]  # for all heads
         may_attend = ops.max(mask, axis=-1, keepdims=True) > MASKED
         weights = ops.softmax(by_window + (bias + mask)) * ops.cast(may_attend, mask.dtype)
-    return mix(ops.reshape(dropout(weights), (-1, *scores.shape[1:])), value), weights
+    dropped = ops.reshape(dropout(weights), (-1, *scores.shape[1:]))
+    return einsum("bhnm,bmhd->bnhd", dropped, value), weights
 
 
 @keras.saving.register_keras_serializable(package="smallvit")
@@ -130,6 +131,10 @@ class SelfAttention(Composite):
             for x in ops.split(self.qkv(tokens), 3, axis=-1)
         )
         mask = self.additive_mask(attn_mask, num_tokens)
+        if mask is not None and (tokens.shape[0] or 0) % mask.shape[0]:
+            raise ValueError(
+                f"attn_mask's {mask.shape[0]} windows do not divide {tokens.shape[0]} sequences."
+            )
         mixed, weights = attend(
             query * self.scale, key, value, self.position_bias(), mask, self.attn_drop
         )

@@ -87,8 +87,7 @@ class Composite(layers.Layer):
         return keras.Operation.compute_output_spec(self, *args, **kwargs)
 
     def get_config(self) -> dict:
-        arguments = {name: _serialize(value) for name, value in self.arguments.items()}
-        return {**arguments, **super().get_config()}
+        return {**keras.tree.map_structure(_serialize, self.arguments), **super().get_config()}
 
 
 def _serialize(argument: Any) -> Any:

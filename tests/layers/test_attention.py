@@ -15,7 +15,7 @@ from smallvit.layers.attention import (
 from smallvit.layers.masks import get_attn_mask
 
 
-@pytest.mark.parametrize("num_tokens", [4, 12])  # TensorFlow takes another way for small windows
+@pytest.mark.parametrize("num_tokens", [4, 12])  # TensorFlow computes few tokens in another way
 def test_attention_weights_sum_to_one_and_mix_the_values(rng, num_tokens):
     batch, windows, heads = 2, 3, 2
     shape = (3, batch * windows, num_tokens, heads, 5)
@@ -206,3 +206,57 @@ def test_a_layer_comes_back_from_its_config(layer):
     again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(layer))
     assert type(again) is type(layer)
     assert again.get_config() == layer.get_config()
+
+
+def attention_weights(layer, x, attn_mask):
+    _, weights = layer(x, attn_mask=attn_mask, return_attention_scores=True)
+    return ops.convert_to_numpy(weights)
+
+
+@pytest.mark.parametrize("layer", [SelfAttention(2), WindowAttention((1, 4), 2)])
+def test_true_in_a_mask_lets_attend_and_false_forbids(rng, layer):
+    x = rng.normal(size=(6, 4, 8)).astype("float32")
+    may = rng.random((3, 4, 4)) < 0.5
+    may[0, 1] = False  # one token is left with nothing
+    weights = attention_weights(layer, x, may)
+    assert (weights[np.broadcast_to(~may[None, :, None], weights.shape)] == 0).all()
+    left = may.any(axis=-1)[None, :, None]
+    np.testing.assert_allclose(weights.sum(-1), np.broadcast_to(left, (2, 3, 2, 4)), atol=1e-6)
+    added = np.where(may, 0, -np.inf)
+    np.testing.assert_array_equal(weights, attention_weights(layer, x, added))
+
+
+def test_a_soft_bias_and_the_diagonal_mask_leave_the_other_weights(rng):
+    x = rng.normal(size=(2, 5, 8)).astype("float32")
+    soft = rng.normal(size=(1, 5, 5)).astype("float32")
+    layer = LocalitySelfAttention(2)
+    weights = attention_weights(layer, x, soft)
+    assert (np.diagonal(weights, axis1=-2, axis2=-1) == 0).all()
+    np.testing.assert_allclose(weights.sum(-1), 1, atol=1e-6)
+    plain = attention_weights(layer, x, np.zeros_like(soft))
+    expected = plain * np.exp(soft[:, None])
+    np.testing.assert_allclose(weights, expected / expected.sum(-1, keepdims=True), atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", ["mixed_float16", "mixed_bfloat16"])
+def test_minus_infinity_in_a_mask_gives_no_nan(rng, dtype):
+    mask = np.full((1, 4, 4), -np.inf)
+    mask[0, :2, :2] = 0
+    x = rng.normal(size=(2, 4, 8)).astype("float32")
+    weights = attention_weights(SelfAttention(2, dtype=dtype), x, mask).astype("float32")
+    np.testing.assert_allclose(weights.sum(-1)[..., :2], 1, atol=0.01)
+    assert (weights[..., 2:, :] == 0).all()
+
+
+@pytest.mark.parametrize(
+    ("mask", "message"),
+    [
+        (np.ones((1, 4, 4), "int32"), r"attn_mask must hold booleans .* or floats .*; got int32"),
+        (np.ones((4, 4), bool), r"attn_mask must be \(num_windows, 4, 4\); got shape \(4, 4\)"),
+        (np.zeros((1, 1, 1)), r"attn_mask must be \(num_windows, 4, 4\); got shape \(1, 1, 1\)"),
+        (np.zeros((3, 4, 4)), r"attn_mask's 3 windows do not divide 2 sequences"),
+    ],
+)
+def test_a_mask_that_does_not_fit_gets_one_sentence(mask, message):
+    with pytest.raises(ValueError, match=message):
+        SelfAttention(2)(np.zeros((2, 4, 8), "float32"), attn_mask=mask)

@@ -34,6 +34,12 @@ def test_at_inference_or_with_rate_0_nothing_happens():
     assert Dropout(0.0)(x, training=True) is x
 
 
+def test_a_noise_shape_is_kept_to():
+    dropped = drop_ones(Dropout(0.5, noise_shape=(None, 1, 6), seed=0), 20, 7, 6)
+    assert (dropped == dropped[:, :1]).all()
+    assert 0 < (dropped == 0).mean() < 1
+
+
 def test_all_of_it_can_be_dropped_or_almost_nothing():
     assert (drop_ones(Dropout(1.0, seed=0), 64, 64) == 0).all()
     assert 0 < (drop_ones(Dropout(2e-5, seed=0), 1000, 1024) == 0).sum() < 60

@@ -44,7 +44,7 @@ LAYERS = {
     "ShiftedPatchTokenization": (lambda: ShiftedPatchTokenization((2, 4), 8), GRID, (2, 2, 8)),
     "SwinTransformerBlock": (
         lambda: SwinTransformerBlock(
-            *(2, (2, 3), (1, 1)), locality=True, relative_position_bias_initializer=NORMAL
+            *(2, (2, np.int64(3)), (1, 1)), locality=True, relative_position_bias_initializer=NORMAL
         ),
         *(GRID, GRID),
     ),

@@ -105,14 +105,18 @@ def test_a_negative_shift_is_refused():
         shift_diagonally(np.zeros((1, 2, 2, 1)), -1)
 
 
-@pytest.mark.parametrize(("size", "patch"), [((8, 8), 4), ((6, 9), 3), ((4, 6), 2), ((5, 5), 5)])
+@pytest.mark.parametrize(
+    ("size", "patch"),
+    [((8, 8), 4), ((6, 9), 3), ((4, 6), 2), ((5, 5), 5), ((4, 6), (2, 2)), ((6, 8), (3, 4))],
+)
 def test_spt_against_numpy(rng, size, patch):
     images = rng.normal(size=(2, *size, 3)).astype("float32")
+    rows, columns = reference.as_pair(patch)
     layer = ShiftedPatchTokenization(patch, 7)
     tokens = ops.convert_to_numpy(layer(images))
-    assert tokens.shape == (2, size[0] // patch, size[1] // patch, 7)
+    assert tokens.shape == (2, size[0] // rows, size[1] // columns, 7)
     weights = {w.path.split("/", 1)[1]: ops.convert_to_numpy(w) for w in layer.weights}
-    shifted = reference.diagonal_shifts_by_loops(images, patch // 2)
+    shifted = reference.diagonal_shifts_by_loops(images, (rows // 2, columns // 2))
     normed = reference.layer_norm(
         reference.patches_by_loops(shifted, patch), weights["norm/gamma"], weights["norm/beta"]
     )
