@@ -9,9 +9,9 @@ from keras import layers, ops
 
 from smallvit.layers.dense import Composite, Dense, copy_initializer
 from smallvit.layers.fast import Dropout, einsum
-from smallvit.layers.masks import MASKED, get_diagonal_mask, to_additive
+from smallvit.layers.masks import get_diagonal_mask, masked_softmax, to_additive
 from smallvit.layers.position import get_relative_position_index
-from smallvit.layers.sizes import SEQUENCE, Size, check_shape, to_count, to_pair
+from smallvit.layers.sizes import SEQUENCE, Size, to_choice, to_count, to_pair
 
 
 def attend(
@@ -41,15 +41,8 @@ def attend(
 
     Source: Vaswani et al. 2017, equation 1; the bias is Liu et al. 2021 (Swin), equation 4.
     """
-    scores = einsum("bnhd,bmhd->bhnm", query, key)
-    num_windows = 1 if mask is None else mask.shape[0]
-    by_window = ops.reshape(scores, (-1, num_windows, *scores.shape[1:]))
-    if mask is None:
-        weights = ops.softmax(by_window + bias)
-    else:
-        mask = mask[:, None]  # for all heads
-        may_attend = ops.max(mask, axis=-1, keepdims=True) > MASKED
-        weights = ops.softmax(by_window + (bias + mask)) * ops.cast(may_attend, mask.dtype)
+    scores = einsum("bnhd,bmhd->bhnm", query, key) + bias
+    weights = ops.softmax(scores)[:, None] if mask is None else masked_softmax(scores, mask)
     dropped = ops.reshape(dropout(weights), (-1, *scores.shape[1:]))
     return einsum("bhnm,bmhd->bnhd", dropped, value), weights
 
@@ -85,6 +78,8 @@ class SelfAttention(Composite):
     Source: Vaswani et al. 2017, section 3.2.
     """
 
+    axes = SEQUENCE
+
     def __init__(
         self,
         num_heads: int,
@@ -106,7 +101,7 @@ class SelfAttention(Composite):
         self.proj_drop = Dropout(proj_drop, dtype=self.dtype_policy, name="proj_drop")
 
     def build(self, input_shape: tuple) -> None:
-        check_shape(input_shape, SEQUENCE)
+        super().build(input_shape)
         channels = input_shape[-1]
         if self.key_dim is None and channels % self.num_heads:
             raise ValueError(
@@ -114,13 +109,12 @@ class SelfAttention(Composite):
             )
         self.heads = (self.num_heads, self.key_dim or channels // self.num_heads)
         inner_dim = prod(self.heads)
-        qkv_arguments = {**self.for_parts, "kernel_initializer": self.qkv_initializer}
-        proj_arguments = {**self.for_parts, "kernel_initializer": self.proj_initializer}
-        self.qkv = Dense(3 * inner_dim, use_bias=self.qkv_bias, name="qkv", **qkv_arguments)
-        self.proj = Dense(channels, name="proj", **proj_arguments)
+        qkv_start = {**self.for_parts, "kernel_initializer": self.qkv_initializer}
+        proj_start = {**self.for_parts, "kernel_initializer": self.proj_initializer}
+        self.qkv = Dense(3 * inner_dim, use_bias=self.qkv_bias, name="qkv", **qkv_start)
+        self.proj = Dense(channels, name="proj", **proj_start)
         self.qkv.build(input_shape)
         self.proj.build((*input_shape[:-1], inner_dim))
-        self.input_spec = layers.InputSpec(ndim=3, axes={-1: channels})
 
     def call(
         self, tokens: Any, attn_mask: Any = None, return_attention_scores: bool = False
@@ -130,11 +124,7 @@ class SelfAttention(Composite):
             ops.reshape(x, (-1, num_tokens, *self.heads))
             for x in ops.split(self.qkv(tokens), 3, axis=-1)
         )
-        mask = self.additive_mask(attn_mask, num_tokens)
-        if mask is not None and (tokens.shape[0] or 0) % mask.shape[0]:
-            raise ValueError(
-                f"attn_mask's {mask.shape[0]} windows do not divide {tokens.shape[0]} sequences."
-            )
+        mask = self.additive_mask(attn_mask, query)
         mixed, weights = attend(
             query * self.scale, key, value, self.position_bias(), mask, self.attn_drop
         )
@@ -150,9 +140,9 @@ class SelfAttention(Composite):
         """What positions add to the scores; it broadcasts to `(1, num_heads, N, N)`."""
         return 0.0
 
-    def additive_mask(self, attn_mask: Any, num_tokens: int) -> Any:
+    def additive_mask(self, attn_mask: Any, query: Any) -> Any:
         """What masks add to the scores, `(1 or num_windows, N, N)`, or `None`."""
-        return None if attn_mask is None else to_additive(attn_mask, num_tokens, self.compute_dtype)
+        return None if attn_mask is None else to_additive(attn_mask, query)
 
 
 @keras.saving.register_keras_serializable(package="smallvit")
@@ -196,26 +186,18 @@ class LocalitySelfAttention(SelfAttention):
         **kwargs: Any,
     ):
         super().__init__(num_heads, key_dim=key_dim, **kwargs)
-        if temperature_as not in ("multiplier", "divisor"):
-            raise ValueError(
-                f"temperature_as must be 'multiplier' or 'divisor'; got {temperature_as!r}."
-            )
-        if temperature_per not in ("head", "layer"):
-            raise ValueError(f"temperature_per must be 'head' or 'layer'; got {temperature_per!r}.")
         self.diagonal_mask = diagonal_mask
         self.learnable_temperature = learnable_temperature
-        self.temperature_as = temperature_as
-        self.temperature_per = temperature_per
+        self.temperature_as = to_choice(temperature_as, "temperature_as", ("multiplier", "divisor"))
+        self.temperature_per = to_choice(temperature_per, "temperature_per", ("head", "layer"))
 
     def build(self, input_shape: tuple) -> None:
         super().build(input_shape)
         if self.learnable_temperature:
             power = -0.5 if self.temperature_as == "multiplier" else 0.5
-            self.temperature = self.add_weight(
-                shape=(self.num_heads if self.temperature_per == "head" else 1, 1),
-                initializer=keras.initializers.Constant(self.heads[1] ** power),
-                name="temperature",
-            )
+            start = keras.initializers.Constant(self.heads[1] ** power)
+            count = self.num_heads if self.temperature_per == "head" else 1
+            self.temperature = self.add_weight((count, 1), start, name="temperature")
 
     @property
     def scale(self) -> Any:
@@ -223,11 +205,11 @@ class LocalitySelfAttention(SelfAttention):
             return super().scale
         return self.temperature if self.temperature_as == "multiplier" else 1 / self.temperature
 
-    def additive_mask(self, attn_mask: Any, num_tokens: int) -> Any:
-        mask = super().additive_mask(attn_mask, num_tokens)
+    def additive_mask(self, attn_mask: Any, query: Any) -> Any:
+        mask = super().additive_mask(attn_mask, query)
         if not self.diagonal_mask:
             return mask
-        diagonal = to_additive(get_diagonal_mask(num_tokens), num_tokens, self.compute_dtype)
+        diagonal = to_additive(get_diagonal_mask(query.shape[1]), query)
         return diagonal if mask is None else mask + diagonal
 
 
@@ -261,10 +243,9 @@ class WindowAttention(SelfAttention):
     def build(self, input_shape: tuple) -> None:
         super().build(input_shape)
         height, width = self.window_size
+        table_shape = ((2 * height - 1) * (2 * width - 1), self.num_heads)
         self.relative_position_bias_table = self.add_weight(
-            shape=((2 * height - 1) * (2 * width - 1), self.num_heads),
-            initializer=self.initializer,
-            name="relative_position_bias_table",
+            table_shape, self.initializer, name="relative_position_bias_table"
         )
         self.input_spec = layers.InputSpec(shape=(None, height * width, input_shape[-1]))
 

@@ -13,25 +13,16 @@ from smallvit.layers.attention import (
     SelfAttention,
     WindowAttention,
 )
+from smallvit.layers.base import Layer
 from smallvit.layers.dense import Composite, Dense
 from smallvit.layers.fast import Dropout, gelu
 from smallvit.layers.masks import get_attn_mask
-from smallvit.layers.patches import crop_grid, pad_grid
-from smallvit.layers.sizes import (
-    GRID,
-    SEQUENCE,
-    Size,
-    check_shape,
-    clamp_window,
-    pad_to_multiple,
-    to_count,
-    to_pair,
-)
-from smallvit.layers.windows import window_partition, window_reverse
+from smallvit.layers.sizes import GRID, SEQUENCE, Size, clamp_window, to_count, to_pair
+from smallvit.layers.windows import crop_grid, pad_grid, roll_grid, window_partition, window_reverse
 
 
 @keras.saving.register_keras_serializable(package="smallvit")
-class DropPath(layers.Layer):
+class DropPath(Layer):
     """Drop a whole residual branch, sample by sample (stochastic depth).
 
     In training each sample of a batch is zeroed with probability `rate`, and those that are kept
@@ -56,7 +47,6 @@ class DropPath(layers.Layer):
         if not 0 <= rate < 1:
             raise ValueError(f"rate must be at least 0 and less than 1; got {rate}.")
         self.rate = rate
-        self.seed = seed
         self.seed_generator = keras.random.SeedGenerator(seed) if rate else None
         self.built = True
 
@@ -65,12 +55,6 @@ class DropPath(layers.Layer):
             return x
         per_sample = (ops.shape(x)[0],) + (1,) * (len(x.shape) - 1)
         return keras.random.dropout(x, self.rate, per_sample, seed=self.seed_generator)
-
-    def compute_output_shape(self, input_shape: tuple) -> tuple:
-        return input_shape
-
-    def get_config(self) -> dict:
-        return {**super().get_config(), "rate": self.rate, "seed": self.seed}
 
 
 @keras.saving.register_keras_serializable(package="smallvit")
@@ -111,8 +95,8 @@ class Mlp(Composite):
         self.input_spec = layers.InputSpec(min_ndim=2, axes={-1: input_shape[-1]})
 
     def call(self, x: Any) -> Any:
-        x = gelu(self.fc1(x))
-        return self.proj_drop(self.out_activation(self.fc2(self.hidden_drop(x))))
+        x = self.hidden_drop(gelu(self.fc1(x)))
+        return self.proj_drop(self.out_activation(self.fc2(x)))
 
 
 @keras.saving.register_keras_serializable(package="smallvit")
@@ -130,13 +114,10 @@ class TransformerBlock(Composite):
         mlp_drop: dropout rate of the MLP's output.
         drop_path: rate at which either branch is dropped whole, sample by sample.
         locality: whether attention masks the diagonal and learns its temperature (LSA).
-        temperature_as: with locality, `"multiplier"` or `"divisor"`: how the temperature acts on
-            the scores.
-        temperature_per: with locality, `"head"` or `"layer"`: how many temperatures are learnt.
+        temperature_as, temperature_per: with locality, as in `LocalitySelfAttention`.
         out_activation: activation after the MLP's second layer.
         epsilon: the LayerNormalizations'.
-        qkv_initializer: of the kernels for queries, keys and values; by default the others'.
-        proj_initializer: of the attention's output projection; by default the others'.
+        qkv_initializer, proj_initializer: the attention's, as in `SelfAttention`.
         **kwargs: `kernel_initializer`, `bias_initializer`, and the arguments of every Keras layer.
 
     Call arguments:
@@ -150,6 +131,7 @@ class TransformerBlock(Composite):
     """
 
     axes = SEQUENCE
+    attentions = (SelfAttention, LocalitySelfAttention)  # without and with locality
 
     def __init__(
         self,
@@ -172,47 +154,45 @@ class TransformerBlock(Composite):
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
+        temperature = {"temperature_as": temperature_as, "temperature_per": temperature_per}
+        self.make_attention = partial(
+            self.attentions[locality],
+            num_heads=to_count(num_heads, "num_heads"),
+            key_dim=key_dim,
+            qkv_bias=qkv_bias,
+            attn_drop=attn_drop,
+            proj_drop=proj_drop,
+            qkv_initializer=qkv_initializer,
+            proj_initializer=proj_initializer,
+            name="attn",
+            **(temperature if locality else {}),
+            **self.for_parts,
+        )
+        self.make_mlp = partial(
+            Mlp,
+            hidden_drop=hidden_drop,
+            proj_drop=mlp_drop,
+            out_activation=out_activation,
+            name="mlp",
+            **self.for_parts,
+        )
         self.mlp_ratio = mlp_ratio
         self.drop_path = drop_path
         self.locality = locality
-        self.attention_arguments = {
-            "num_heads": to_count(num_heads, "num_heads"),
-            "key_dim": key_dim,
-            "qkv_bias": qkv_bias,
-            "attn_drop": attn_drop,
-            "proj_drop": proj_drop,
-            "qkv_initializer": qkv_initializer,
-            "proj_initializer": proj_initializer,
-            "name": "attn",
-            **self.for_parts,
-        }
-        if locality:
-            self.attention_arguments["temperature_as"] = temperature_as
-            self.attention_arguments["temperature_per"] = temperature_per
-        self.mlp_arguments = {
-            "hidden_drop": hidden_drop,
-            "proj_drop": mlp_drop,
-            "out_activation": out_activation,
-            "name": "mlp",
-            **self.for_parts,
-        }
-        norm = partial(layers.LayerNormalization, epsilon=epsilon, dtype=self.dtype_policy)
-        self.norm1, self.norm2 = norm(name="norm1"), norm(name="norm2")
+        self.norm1, self.norm2 = (self.layer_norm(name, epsilon) for name in ("norm1", "norm2"))
         self.drop_path1, self.drop_path2 = (
             DropPath(drop_path, dtype=self.dtype_policy, name=f"drop_path{n}") for n in (1, 2)
         )
 
     def build(self, input_shape: tuple) -> None:
-        check_shape(input_shape, self.axes)
+        super().build(input_shape)
         self.build_attention(input_shape)
-        self.mlp = Mlp(int(input_shape[-1] * self.mlp_ratio), **self.mlp_arguments)
+        self.mlp = self.make_mlp(int(input_shape[-1] * self.mlp_ratio))
         for layer in (self.norm1, self.norm2, self.mlp):
             layer.build(input_shape)
-        self.input_spec = layers.InputSpec(ndim=len(input_shape), axes={-1: input_shape[-1]})
 
     def build_attention(self, input_shape: tuple) -> None:
-        attention = LocalitySelfAttention if self.locality else SelfAttention
-        self.attn = attention(**self.attention_arguments)
+        self.attn = self.make_attention()
         self.attn.build(input_shape)
 
     def call(self, x: Any, return_attention_scores: bool = False) -> Any:
@@ -252,6 +232,7 @@ class SwinTransformerBlock(TransformerBlock):
     """
 
     axes = GRID
+    attentions = (WindowAttention, LocalityWindowAttention)
 
     def __init__(
         self,
@@ -264,28 +245,22 @@ class SwinTransformerBlock(TransformerBlock):
         super().__init__(num_heads, **kwargs)
         self.window_size = to_pair(window_size, "window_size")
         self.shift_size = to_pair(shift_size, "shift_size", minimum=0)
-        self.attention_arguments["relative_position_bias_initializer"] = (
-            relative_position_bias_initializer
-        )
-
-    def build(self, input_shape: tuple) -> None:
-        super().build(input_shape)
-        self.input_spec = layers.InputSpec(shape=(None, *input_shape[1:]))
+        self.table_initializer = relative_position_bias_initializer
 
     def build_attention(self, input_shape: tuple) -> None:
-        self.input_resolution = tuple(input_shape[1:3])
-        self.window, self.shift = clamp_window(
-            self.input_resolution, self.window_size, self.shift_size
+        self.input_resolution = grid = tuple(input_shape[1:3])
+        self.window, self.shift = clamp_window(grid, self.window_size, self.shift_size)
+        self.attn_mask = get_attn_mask(grid, self.window, self.shift)
+        self.attn = self.make_attention(
+            window_size=self.window, relative_position_bias_initializer=self.table_initializer
         )
-        self.attn_mask = get_attn_mask(self.input_resolution, self.window, self.shift)
-        attention = LocalityWindowAttention if self.locality else WindowAttention
-        self.attn = attention(self.window, **self.attention_arguments)
         self.attn.build((None, prod(self.window), input_shape[-1]))
+        self.input_spec = layers.InputSpec(shape=(None, *input_shape[1:]))
 
     def attend(self, x: Any) -> tuple[Any, Any]:
         _, height, width, channels = x.shape
-        padded_height, padded_width = pad_to_multiple((height, width), self.window)
-        x = roll_grid(pad_grid(x, (padded_height, padded_width)), -self.shift[0], -self.shift[1])
+        x = roll_grid(pad_grid(x, self.window), -self.shift[0], -self.shift[1])
+        _, padded_height, padded_width, _ = x.shape
         windows = window_partition(x, self.window)
         tokens = ops.reshape(windows, (-1, prod(self.window), channels))
         tokens, weights = self.attn(tokens, attn_mask=self.attn_mask, return_attention_scores=True)
@@ -294,8 +269,3 @@ class SwinTransformerBlock(TransformerBlock):
         windows = ops.reshape(tokens, (-1, *self.window, channels))
         x = window_reverse(windows, self.window, padded_height, padded_width)
         return crop_grid(roll_grid(x, *self.shift), (height, width)), weights
-
-
-def roll_grid(x: Any, down: int, right: int) -> Any:
-    """Roll `(batch, height, width, channels)` by so many tokens, around the edges."""
-    return ops.roll(x, (down, right), axis=(1, 2)) if down or right else x

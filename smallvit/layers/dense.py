@@ -1,11 +1,11 @@
 """The linear maps that other layers are made of, and how they start."""
 
-import inspect
 from typing import Any
 
 import keras
-import numpy as np
 from keras import layers
+
+from smallvit.layers.base import Layer
 
 
 @keras.saving.register_keras_serializable(package="smallvit")
@@ -48,22 +48,14 @@ def copy_initializer(initializer: Any) -> Any:
     return initializer.clone() if isinstance(initializer, keras.Initializer) else initializer
 
 
-class Composite(layers.Layer):
+class Composite(Layer):
     """A layer made of other layers, all of whose dense layers start as its initializers say.
-
-    Its config holds the arguments that it was given, so that subclasses need no `get_config`.
 
     Args:
         kernel_initializer: Keras initializer of all kernels.
         bias_initializer: Keras initializer of all biases; see `Dense`.
         **kwargs: the arguments of `keras.layers.Layer`.
     """
-
-    def __new__(cls, *args: Any, **kwargs: Any) -> "Composite":
-        layer = super().__new__(cls, *args, **kwargs)
-        _, *names = inspect.signature(cls.__init__).parameters
-        vars(layer)["arguments"] = dict(zip(names, args, strict=False)) | kwargs
-        return layer
 
     def __init__(
         self,
@@ -78,28 +70,6 @@ class Composite(layers.Layer):
             "dtype": self.dtype_policy,
         }
 
-    def compute_output_shape(self, input_shape: tuple) -> tuple:
-        return input_shape
-
-    def compute_output_spec(self, *args: Any, **kwargs: Any) -> Any:
-        # Traced, as Keras does for layers without `compute_output_shape`: with attention scores
-        # there are two outputs.
-        return keras.Operation.compute_output_spec(self, *args, **kwargs)
-
-    def get_config(self) -> dict:
-        return {**keras.tree.map_structure(_serialize, self.arguments), **super().get_config()}
-
-
-def _serialize(argument: Any) -> Any:
-    """An argument as a config holds it: activations are functions, initializers objects."""
-    if isinstance(argument, np.ndarray | np.generic):
-        return argument.tolist()
-    if inspect.isfunction(argument):
-        name = keras.activations.serialize(argument)
-        if keras.activations.get(name) is not argument:
-            raise ValueError(
-                f"{argument.__module__}.{argument.__name__} would be loaded as another function, "
-                f"keras.activations.{argument.__name__}; give that one, or register yours."
-            )
-        return name
-    return keras.saving.serialize_keras_object(argument) if callable(argument) else argument
+    def layer_norm(self, name: str, epsilon: float = 1e-5) -> layers.LayerNormalization:
+        """A LayerNormalization of the layer's own dtype."""
+        return layers.LayerNormalization(epsilon=epsilon, dtype=self.dtype_policy, name=name)

@@ -70,36 +70,56 @@ def get_diagonal_mask(num_tokens: int) -> np.ndarray:
     return np.where(np.eye(num_tokens, dtype=bool), DIAGONAL, 0.0).astype("float32")[None]
 
 
-def to_additive(attn_mask: Any, num_tokens: int, dtype: str) -> Any:
+def to_additive(attn_mask: Any, query: Any) -> Any:
     """Turn an attention mask into what is added to the scores.
 
     Args:
         attn_mask: array `(num_windows, N, N)`: booleans, `True` if a token may attend to another,
             or floats to add.
-        num_tokens: tokens `N`.
-        dtype: of the result.
+        query: tensor `(batch * num_windows, N, num_heads, key_dim)`.
 
     Returns:
-        Tensor `(num_windows, N, N)`, at least -10,000 and so finite in any dtype.
+        Tensor `(num_windows, N, N)` of the query's dtype, at least -10,000 and so finite.
 
     Raises:
         ValueError: if the mask has another shape, or holds integers.
     """
-    attn_mask = ops.convert_to_tensor(attn_mask)
-    if len(attn_mask.shape) != 3 or tuple(attn_mask.shape[1:]) != (num_tokens, num_tokens):
+    sequences, num_tokens = query.shape[:2]
+    mask = ops.convert_to_tensor(attn_mask)
+    if len(mask.shape) != 3 or tuple(mask.shape[1:]) != (num_tokens, num_tokens):
         raise ValueError(
             f"attn_mask must be (num_windows, {num_tokens}, {num_tokens}); "
-            f"got shape {tuple(attn_mask.shape)}."
+            f"got shape {tuple(mask.shape)}."
         )
-    kind = keras.backend.standardize_dtype(attn_mask.dtype)
+    if sequences is not None and sequences % mask.shape[0]:
+        raise ValueError(
+            f"attn_mask's {mask.shape[0]} windows do not divide {sequences} sequences."
+        )
+    kind = keras.backend.standardize_dtype(mask.dtype)
     if kind == "bool":
-        attn_mask = ops.where(attn_mask, 0.0, DIAGONAL)
+        mask = ops.where(mask, 0.0, DIAGONAL)
     elif not keras.backend.is_float_dtype(kind):
         raise ValueError(
             "attn_mask must hold booleans (True: may attend) or floats (added to the scores); "
             f"got {kind}."
         )
-    return ops.maximum(ops.cast(attn_mask, dtype), DIAGONAL)
+    return ops.maximum(ops.cast(mask, query.dtype), DIAGONAL)
+
+
+def masked_softmax(scores: Any, mask: Any) -> Any:
+    """Attention weights under an additive mask; 0 for a token that may attend to none.
+
+    Args:
+        scores: tensor `(batch * num_windows, num_heads, N, N)`.
+        mask: tensor `(num_windows, N, N)`, of which -100 or less forbids.
+
+    Returns:
+        Tensor `(batch, num_windows, num_heads, N, N)`.
+    """
+    mask = mask[:, None]  # for all heads
+    may_attend = ops.max(mask, axis=-1, keepdims=True) > MASKED
+    by_window = ops.reshape(scores, (-1, mask.shape[0], *scores.shape[1:]))
+    return ops.softmax(by_window + mask) * ops.cast(may_attend, mask.dtype)
 
 
 def _axis_regions(size: int, padded: int, shift: int) -> np.ndarray:

@@ -7,16 +7,8 @@ import keras
 from keras import layers, ops
 
 from smallvit.layers.dense import Composite, Dense
-from smallvit.layers.sizes import (
-    GRID,
-    Size,
-    check_shape,
-    count_tiles,
-    pad_to_multiple,
-    to_count,
-    to_pair,
-)
-from smallvit.layers.windows import window_partition
+from smallvit.layers.sizes import GRID, Size, check_shape, count_tiles, to_count, to_pair
+from smallvit.layers.windows import pad_grid, window_partition
 
 
 def patchify(images: Any, patch_size: Size) -> Any:
@@ -69,8 +61,24 @@ def shift_diagonally(images: Any, shift: Size) -> Any:
     return ops.concatenate([images, *shifted], axis=-1)
 
 
+class _Tokens(Composite):
+    """What the layers below share: a grid of tokens of `embed_dim` channels, one for each patch."""
+
+    axes = GRID
+
+    def __init__(self, patch_size: Size, embed_dim: int, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.patch_size = to_pair(patch_size, "patch_size")
+        self.embed_dim = to_count(embed_dim, "embed_dim")
+
+    def compute_output_shape(self, input_shape: tuple) -> tuple:
+        check_shape(input_shape, GRID)
+        rows, columns = (-(-n // p) for n, p in zip(input_shape[1:3], self.patch_size, strict=True))
+        return (input_shape[0], rows, columns, self.embed_dim)
+
+
 @keras.saving.register_keras_serializable(package="smallvit")
-class PatchEmbed(Composite):
+class PatchEmbed(_Tokens):
     """Patches to tokens: `patchify`, then one linear map shared by all patches.
 
     Args:
@@ -95,47 +103,26 @@ class PatchEmbed(Composite):
         input_norm: bool = False,
         **kwargs: Any,
     ):
-        super().__init__(**kwargs)
-        self.patch_size = to_pair(patch_size, "patch_size")
-        self.embed_dim = to_count(embed_dim, "embed_dim")
+        super().__init__(patch_size, embed_dim, **kwargs)
         self.proj = Dense(self.embed_dim, name="proj", **self.for_parts)
-        self.norm = _layer_norm("norm", self.dtype_policy) if norm else None
-        self.input_norm = _layer_norm("input_norm", self.dtype_policy) if input_norm else None
+        self.norm = self.layer_norm("norm") if norm else layers.Identity()
+        self.input_norm = self.layer_norm("input_norm") if input_norm else layers.Identity()
 
     def build(self, input_shape: tuple) -> None:
-        self.compute_output_shape(input_shape)  # refuses what does not fit
+        super().build(input_shape)
+        count_tiles(input_shape[1:3], self.patch_size, "patch_size")  # refuses what does not fit
         patch_shape = (None, prod(self.patch_size) * input_shape[-1])
-        if self.input_norm is not None:
-            self.input_norm.build(patch_shape)
+        self.input_norm.build(patch_shape)
         self.proj.build(patch_shape)
-        if self.norm is not None:
-            self.norm.build((None, self.embed_dim))
-        self.input_spec = layers.InputSpec(ndim=4, axes={-1: input_shape[-1]})
+        self.norm.build((None, self.embed_dim))
 
     def call(self, images: Any) -> Any:
         patches = patchify(ops.cast(images, self.compute_dtype), self.patch_size)
-        if self.input_norm is not None:
-            patches = self.input_norm(patches)
-        tokens = self.proj(patches)
-        return tokens if self.norm is None else self.norm(tokens)
-
-    def compute_output_shape(self, input_shape: tuple) -> tuple:
-        check_shape(input_shape, GRID)
-        grid = count_tiles(input_shape[1:3], self.patch_size, "patch_size")
-        return (input_shape[0], *grid, self.embed_dim)
-
-    def get_config(self) -> dict:
-        return {
-            **super().get_config(),
-            "patch_size": self.patch_size,
-            "embed_dim": self.embed_dim,
-            "norm": self.norm is not None,
-            "input_norm": self.input_norm is not None,
-        }
+        return self.norm(self.proj(self.input_norm(patches)))
 
 
 @keras.saving.register_keras_serializable(package="smallvit")
-class PatchMerging(Composite):
+class PatchMerging(_Tokens):
     """Halve a grid: each 2 x 2 neighbourhood becomes one token.
 
     A grid of odd height or width is padded with zeros at the bottom or right.
@@ -153,42 +140,26 @@ class PatchMerging(Composite):
     """
 
     def __init__(self, embed_dim: int, norm: bool = True, **kwargs: Any):
-        super().__init__(**kwargs)
-        self.embed_dim = to_count(embed_dim, "embed_dim")
-        self.norm = _layer_norm("norm", self.dtype_policy) if norm else None
+        super().__init__(2, embed_dim, **kwargs)
+        self.norm = self.layer_norm("norm") if norm else layers.Identity()
         self.reduction = Dense(self.embed_dim, use_bias=False, name="reduction", **self.for_parts)
 
     def build(self, input_shape: tuple) -> None:
-        check_shape(input_shape, GRID)
-        merged_shape = (None, 4 * input_shape[-1])
-        if self.norm is not None:
-            self.norm.build(merged_shape)
-        self.reduction.build(merged_shape)
-        self.input_spec = layers.InputSpec(ndim=4, axes={-1: input_shape[-1]})
+        super().build(input_shape)
+        self.norm.build((None, 4 * input_shape[-1]))
+        self.reduction.build((None, 4 * input_shape[-1]))
 
     def call(self, x: Any) -> Any:
-        x = ops.cast(x, self.compute_dtype)
-        x = pad_grid(x, pad_to_multiple(x.shape[1:3], 2))
+        x = pad_grid(ops.cast(x, self.compute_dtype), 2)
         _, height, width, channels = x.shape
         x = ops.reshape(x, (-1, height // 2, 2, width // 2, 2, channels))
         x = ops.transpose(x, (0, 1, 3, 4, 2, 5))  # the source goes down before it goes right
         x = ops.reshape(x, (-1, height // 2, width // 2, 4 * channels))
-        return self.reduction(x if self.norm is None else self.norm(x))
-
-    def compute_output_shape(self, input_shape: tuple) -> tuple:
-        check_shape(input_shape, GRID)
-        return (input_shape[0], *(-(-n // 2) for n in input_shape[1:3]), self.embed_dim)
-
-    def get_config(self) -> dict:
-        return {
-            **super().get_config(),
-            "embed_dim": self.embed_dim,
-            "norm": self.norm is not None,
-        }
+        return self.reduction(self.norm(x))
 
 
 @keras.saving.register_keras_serializable(package="smallvit")
-class ShiftedPatchTokenization(Composite):
+class ShiftedPatchTokenization(_Tokens):
     """Patches to tokens that also see half a patch beyond their borders (SPT).
 
     Shift diagonally by half a patch, cut into patches, normalise, and map linearly. With a patch
@@ -208,51 +179,17 @@ class ShiftedPatchTokenization(Composite):
     """
 
     def __init__(self, patch_size: Size, embed_dim: int, epsilon: float = 1e-5, **kwargs: Any):
-        super().__init__(**kwargs)
-        self.patch_size = to_pair(patch_size, "patch_size")
-        self.embed_dim = to_count(embed_dim, "embed_dim")
-        self.epsilon = epsilon
-        self.norm = _layer_norm("norm", self.dtype_policy, epsilon)
+        super().__init__(patch_size, embed_dim, **kwargs)
+        self.norm = self.layer_norm("norm", epsilon)
         self.proj = Dense(self.embed_dim, name="proj", **self.for_parts)
 
     def build(self, input_shape: tuple) -> None:
-        check_shape(input_shape, GRID)
+        super().build(input_shape)
         patch_shape = (None, 5 * prod(self.patch_size) * input_shape[-1])
         self.norm.build(patch_shape)
         self.proj.build(patch_shape)
-        self.input_spec = layers.InputSpec(ndim=4, axes={-1: input_shape[-1]})
 
     def call(self, images: Any) -> Any:
-        images = ops.cast(images, self.compute_dtype)
-        images = pad_grid(images, pad_to_multiple(images.shape[1:3], self.patch_size))
+        images = pad_grid(ops.cast(images, self.compute_dtype), self.patch_size)
         images = shift_diagonally(images, [n // 2 for n in self.patch_size])
         return self.proj(self.norm(patchify(images, self.patch_size)))
-
-    def compute_output_shape(self, input_shape: tuple) -> tuple:
-        check_shape(input_shape, GRID)
-        grid = zip(input_shape[1:3], self.patch_size, strict=True)
-        return (input_shape[0], *(-(-n // p) for n, p in grid), self.embed_dim)
-
-    def get_config(self) -> dict:
-        return {
-            **super().get_config(),
-            "patch_size": self.patch_size,
-            "embed_dim": self.embed_dim,
-            "epsilon": self.epsilon,
-        }
-
-
-def pad_grid(x: Any, resolution: tuple[int, int]) -> Any:
-    """Pad `(batch, height, width, channels)` with zeros, bottom and right, to `resolution`."""
-    bottom, right = resolution[0] - x.shape[1], resolution[1] - x.shape[2]
-    return ops.pad(x, ((0, 0), (0, bottom), (0, right), (0, 0))) if bottom or right else x
-
-
-def crop_grid(x: Any, resolution: tuple[int, int]) -> Any:
-    """Crop `(batch, height, width, channels)` to `resolution`: the inverse of `pad_grid`."""
-    height, width = resolution  # TensorFlow copies even if nothing is cut off
-    return x if tuple(x.shape[1:3]) == resolution else x[:, :height, :width]
-
-
-def _layer_norm(name: str, dtype: Any, epsilon: float = 1e-5) -> layers.LayerNormalization:
-    return layers.LayerNormalization(epsilon=epsilon, dtype=dtype, name=name)

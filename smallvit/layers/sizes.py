@@ -1,42 +1,28 @@
-"""Sizes and counts: an `int` for a square, or `(height, width)`. Nothing here assumes a square."""
+"""Sizes and counts: an `int` for a square, or `(height, width)`. Nothing here assumes a square.
+
+What does not fit raises a ValueError of one sentence that names the argument.
+"""
 
 from collections.abc import Iterable, Sequence
 from numbers import Integral
 from typing import Any
 
 Size = int | Sequence[int]
+Pair = tuple[int, int]
 
 GRID = "batch, height, width, channels"
 SEQUENCE = "batch, num_tokens, channels"
 
 
 def to_count(value: Any, name: str, minimum: int = 1) -> int:
-    """Return a count as an `int`.
-
-    Args:
-        value: an integer, NumPy's included.
-        name: what to call it in the error message.
-        minimum: the smallest value allowed.
-
-    Raises:
-        ValueError: if `value` is no integer (`True` is none), or smaller than `minimum`.
-    """
+    """A count as an `int`: any integer of at least `minimum`, NumPy's included, but no boolean."""
     if isinstance(value, bool) or not isinstance(value, Integral) or value < minimum:
         raise ValueError(f"{name} must be an integer of at least {minimum}; got {value!r}.")
     return int(value)
 
 
-def to_pair(size: Size, name: str = "size", minimum: int = 1) -> tuple[int, int]:
-    """Return a size as `(height, width)`.
-
-    Args:
-        size: an integer, used for both axes, or two of them.
-        name: what to call the size in the error message.
-        minimum: the smallest value allowed on either axis.
-
-    Raises:
-        ValueError: if `size` is neither, or smaller than `minimum`.
-    """
+def to_pair(size: Size, name: str = "size", minimum: int = 1) -> Pair:
+    """A size as `(height, width)`: one count of at least `minimum` for both axes, or two."""
     try:
         height, width = size if isinstance(size, Iterable) else (size, size)
         return to_count(height, name, minimum), to_count(width, name, minimum)
@@ -46,36 +32,31 @@ def to_pair(size: Size, name: str = "size", minimum: int = 1) -> tuple[int, int]
         ) from None
 
 
+def to_choice(value: Any, name: str, choices: Sequence) -> Any:
+    """A value that is one of `choices`, its type included: 1 is not `True`."""
+    if not any(type(value) is type(choice) and value == choice for choice in choices):
+        *others, last = map(repr, choices)
+        raise ValueError(f"{name} must be {', '.join(others)} or {last}; got {value!r}.")
+    return value
+
+
 def check_shape(shape: Sequence[int | None], axes: str, name: str = "The input") -> None:
     """Refuse a shape of another rank, or one with an unknown size other than the batch's.
 
     Args:
         shape: the shape to check.
-        axes: the names of the axes, such as `GRID` and `SEQUENCE`.
+        axes: the names of its axes, such as `GRID` and `SEQUENCE`; `...` stands for any number.
         name: what to call the tensor in the error message.
-
-    Raises:
-        ValueError: if the shape does not fit.
     """
-    if len(shape) != axes.count(",") + 1:
-        raise ValueError(f"{name} must be ({axes}); got shape {tuple(shape)}.")
-    if None in shape[1:]:
+    rank = axes.count(",") + 1
+    if (len(shape) != rank and "..." not in axes) or None in shape[1:]:
         raise ValueError(
             f"{name} must be ({axes}), all but the first of known size; got shape {tuple(shape)}."
         )
 
 
-def count_tiles(resolution: Size, tile: Size, name: str) -> tuple[int, int]:
-    """Count the tiles that a grid is cut into, along its height and width.
-
-    Args:
-        resolution: height and width of the grid.
-        tile: height and width of a tile.
-        name: what to call the tile in the error message.
-
-    Raises:
-        ValueError: if the tile does not divide the grid.
-    """
+def count_tiles(resolution: Size, tile: Size, name: str) -> Pair:
+    """Count the tiles, called `name`, that a grid is cut into along its height and width."""
     (height, width), (rows, columns) = to_pair(resolution), to_pair(tile, name)
     if height % rows or width % columns:
         raise ValueError(
@@ -87,7 +68,7 @@ def count_tiles(resolution: Size, tile: Size, name: str) -> tuple[int, int]:
 
 def clamp_window(
     input_resolution: Size, window_size: Size, shift_size: Size = 0
-) -> tuple[tuple[int, int], tuple[int, int]]:
+) -> tuple[Pair, Pair]:
     """Fit a window and its shift to a grid, each axis on its own.
 
     A window at least as long as an axis is cut to that axis and not shifted along it.
@@ -112,12 +93,12 @@ def clamp_window(
         raise ValueError(
             f"shift_size must be smaller than window_size; got {shift_size} and {window_size}."
         )
-    clamped = [(n, 0) if n <= m else (m, s) for n, m, s in zip(grid, window, shift, strict=True)]
-    (window_height, shift_height), (window_width, shift_width) = clamped
-    return (window_height, window_width), (shift_height, shift_width)
+    axes = zip(grid, window, shift, strict=True)
+    window, shift = zip(*[(n, 0) if n <= m else (m, s) for n, m, s in axes], strict=True)
+    return window, shift
 
 
-def pad_to_multiple(input_resolution: Size, window_size: Size) -> tuple[int, int]:
+def pad_to_multiple(input_resolution: Size, window_size: Size) -> Pair:
     """Height and width of the smallest grid of whole windows that holds `input_resolution`."""
     grid = to_pair(input_resolution, "input_resolution")
     window = to_pair(window_size, "window_size")

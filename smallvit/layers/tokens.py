@@ -5,23 +5,12 @@ from typing import Any
 import keras
 from keras import layers, ops
 
-from smallvit.layers.sizes import SEQUENCE, check_shape
-
-
-class _LearntVectors(layers.Layer):
-    """What the layers of this module share: an initializer, and the shape they were built for."""
-
-    def __init__(self, initializer: Any, **kwargs: Any):
-        super().__init__(**kwargs)
-        self.initializer = keras.initializers.get(initializer)
-
-    def get_config(self) -> dict:
-        initializer = keras.initializers.serialize(self.initializer)
-        return {**super().get_config(), "initializer": initializer}
+from smallvit.layers.base import Layer
+from smallvit.layers.sizes import SEQUENCE
 
 
 @keras.saving.register_keras_serializable(package="smallvit")
-class PositionEmbedding(_LearntVectors):
+class PositionEmbedding(Layer):
     """Add one learnt vector to each token, according to its position.
 
     Args:
@@ -34,25 +23,20 @@ class PositionEmbedding(_LearntVectors):
     """
 
     def __init__(self, initializer: Any = "uniform", **kwargs: Any):
-        super().__init__(initializer, **kwargs)
+        super().__init__(**kwargs)
+        self.initializer = keras.initializers.get(initializer)
 
     def build(self, input_shape: tuple) -> None:
-        axes = ", ".join(["batch", *["size"] * (len(input_shape) - 2), "channels"])
-        check_shape(input_shape, axes)
-        self.position = self.add_weight(
-            shape=(1, *input_shape[1:]), initializer=self.initializer, name="position"
-        )
+        super().build(input_shape)
+        self.position = self.add_weight((1, *input_shape[1:]), self.initializer, name="position")
         self.input_spec = layers.InputSpec(shape=(None, *input_shape[1:]))
 
     def call(self, tokens: Any) -> Any:
         return ops.cast(tokens, self.compute_dtype) + self.position
 
-    def compute_output_shape(self, input_shape: tuple) -> tuple:
-        return input_shape
-
 
 @keras.saving.register_keras_serializable(package="smallvit")
-class ClassToken(_LearntVectors):
+class ClassToken(Layer):
     """Put one learnt token before a sequence, for the head to read.
 
     Args:
@@ -64,15 +48,15 @@ class ClassToken(_LearntVectors):
     Source: Dosovitskiy et al. 2021 (ViT), equation 1.
     """
 
+    axes = SEQUENCE
+
     def __init__(self, initializer: Any = "random_normal", **kwargs: Any):
-        super().__init__(initializer, **kwargs)
+        super().__init__(**kwargs)
+        self.initializer = keras.initializers.get(initializer)
 
     def build(self, input_shape: tuple) -> None:
-        check_shape(input_shape, SEQUENCE)
-        self.token = self.add_weight(
-            shape=(1, 1, input_shape[-1]), initializer=self.initializer, name="token"
-        )
-        self.input_spec = layers.InputSpec(ndim=3, axes={-1: input_shape[-1]})
+        super().build(input_shape)
+        self.token = self.add_weight((1, 1, input_shape[-1]), self.initializer, name="token")
 
     def call(self, tokens: Any) -> Any:
         first = ops.broadcast_to(self.token, (ops.shape(tokens)[0], 1, tokens.shape[-1]))

@@ -1,10 +1,18 @@
-"""Cut a grid of tokens into windows, and put it together again."""
+"""Grids of tokens: cut into windows and put together again; padded, cropped and rolled."""
 
 from typing import Any
 
 from keras import ops
 
-from smallvit.layers.sizes import GRID, Size, check_shape, count_tiles, to_pair
+from smallvit.layers.sizes import (
+    GRID,
+    Pair,
+    Size,
+    check_shape,
+    count_tiles,
+    pad_to_multiple,
+    to_pair,
+)
 
 
 def window_partition(x: Any, window_size: Size) -> Any:
@@ -64,3 +72,22 @@ def window_reverse(windows: Any, window_size: Size, height: int, width: int) -> 
     x = ops.reshape(windows, (-1, rows, columns, window_height, window_width, channels))
     x = ops.transpose(x, (0, 1, 3, 2, 4, 5))  # batch, rows, Mh, columns, Mw, channels
     return ops.reshape(x, (-1, height, width, channels))
+
+
+def pad_grid(x: Any, window_size: Size) -> Any:
+    """Pad `(batch, height, width, channels)` with zeros, bottom and right, to whole windows."""
+    _, height, width, _ = x.shape
+    padded_height, padded_width = pad_to_multiple((height, width), window_size)
+    bottom, right = padded_height - height, padded_width - width
+    return ops.pad(x, ((0, 0), (0, bottom), (0, right), (0, 0))) if bottom or right else x
+
+
+def crop_grid(x: Any, resolution: Pair) -> Any:
+    """Crop `(batch, height, width, channels)` to `resolution`: the inverse of `pad_grid`."""
+    height, width = resolution  # TensorFlow copies even if nothing is cut off
+    return x if tuple(x.shape[1:3]) == resolution else x[:, :height, :width]
+
+
+def roll_grid(x: Any, down: int, right: int) -> Any:
+    """Roll `(batch, height, width, channels)` by so many tokens, around the edges."""
+    return ops.roll(x, (down, right), axis=(1, 2)) if down or right else x

@@ -1,12 +1,14 @@
-"""What the configurations of all models share: their first fields, and a check of every field."""
+"""What the configurations of models share: fields, and a check of every field."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from functools import partial
 from numbers import Integral, Real
 from typing import Annotated, Any, Literal, get_args, get_origin
 
-from smallvit.layers.sizes import Size, to_count, to_pair
+import numpy as np
+
+from smallvit.layers.sizes import Size, to_choice, to_count, to_pair
 
 
 def _to_size(value: Any, name: str) -> Size:
@@ -62,15 +64,64 @@ class ModelConfig:
     def __post_init__(self):
         for field in fields(self):
             value, kind = getattr(self, field.name), get_origin(field.type)
-            choices = (True, False) if field.type is bool else get_args(field.type)
             if kind is Annotated:
-                _, convert = choices
+                _, convert = get_args(field.type)
                 object.__setattr__(self, field.name, convert(value, field.name))
-            elif (field.type is bool or kind is Literal) and not _is_one_of(value, choices):
-                *others, last = map(repr, choices)
-                allowed = f"{', '.join(others)} or {last}"
-                raise ValueError(f"{field.name} must be {allowed}; got {value!r}.")
+            elif field.type is bool or kind is Literal:
+                to_choice(value, field.name, get_args(field.type) or (True, False))
 
 
-def _is_one_of(value: Any, choices: tuple) -> bool:
-    return any(type(value) is type(choice) and value == choice for choice in choices)
+@dataclass(frozen=True)
+class TransformerConfig(ModelConfig):
+    """The fields that transformers have in common, besides those of `ModelConfig`.
+
+    Args:
+        patch_size: height and width of a patch, in pixels.
+        embed_dim: channels of a token; in a Swin those of the first stage, and each merging
+            doubles them.
+        mlp_ratio: hidden channels of an MLP, in multiples of its channels.
+        qkv_bias: whether the maps to queries, keys and values have a bias.
+        shifted_patches: whether shifted patch tokenization replaces patch embedding, and a Swin's
+            mergings.
+        locality: whether attention masks the diagonal and learns its temperature.
+        attn_drop_rate: dropout rate of the attention weights.
+        hidden_drop_rate: dropout rate within the MLPs.
+        drop_path_rates: rates at which the first and the last block drop a whole branch, sample by
+            sample; those between are equally spaced.
+        kernel_initializer: Keras initializer of all kernels without one of their own.
+        bias_initializer: of all biases.
+        position_initializer: of the position embedding.
+    """
+
+    patch_size: Extent = 4
+    embed_dim: Count = 192
+    mlp_ratio: Positive = 2.0
+    qkv_bias: bool = False
+    shifted_patches: bool = False
+    locality: bool = False
+    attn_drop_rate: Rate = 0.0
+    hidden_drop_rate: Rate = 0.0
+    drop_path_rates: Rates = (0.1, 0.1)
+    kernel_initializer: Any = "glorot_uniform"
+    bias_initializer: Any = "zeros"
+    position_initializer: Any = "uniform"
+
+    def initializers(self) -> dict:
+        """The arguments that start a layer's dense layers."""
+        return {
+            "kernel_initializer": self.kernel_initializer,
+            "bias_initializer": self.bias_initializer,
+        }
+
+    def block_arguments(self, count: int) -> Iterator[dict]:
+        """What these fields decide of the arguments of `count` blocks, one after another."""
+        for drop_path_rate in np.linspace(*self.drop_path_rates, count).tolist():
+            yield {
+                "mlp_ratio": self.mlp_ratio,
+                "qkv_bias": self.qkv_bias,
+                "attn_drop": self.attn_drop_rate,
+                "hidden_drop": self.hidden_drop_rate,
+                "drop_path": drop_path_rate,
+                "locality": self.locality,
+                **self.initializers(),
+            }

@@ -1,22 +1,28 @@
 """A small residual convolutional network: what the transformers of this book are compared with."""
 
 from dataclasses import dataclass
+from functools import partial
 
 import keras
-from keras import layers
+from keras import KerasTensor, layers
 
 from smallvit.layers.sizes import to_pair
 from smallvit.models.config import Count, CountOrZero, ModelConfig
 
+_Convolution = partial(
+    layers.Conv2D,
+    padding="same",
+    data_format="channels_last",
+    use_bias=False,  # a normalisation follows
+    kernel_initializer="he_normal",
+)
+
 
 @dataclass(frozen=True)
 class ConvNetConfig(ModelConfig):
-    """A residual convolutional network in two stages.
+    """A residual convolutional network in two stages: its fields besides those of `ModelConfig`.
 
     Args:
-        image_size: height and width of an image, in pixels.
-        channels: channels of an image.
-        num_classes: outputs of the head; 0 for a model without a head, which returns features.
         embed_dim: channels of the first stage, on a grid of half the image's height and width.
         depth: residual blocks of the first stage.
         final_dim: channels of the second stage, on a grid of a quarter of the height and width.
@@ -45,7 +51,7 @@ def convolutional_network(config: ConvNetConfig, name: str = "convnet") -> keras
     activation come before each convolution.
     """
     images = keras.Input((*to_pair(config.image_size), config.channels), name="images")
-    x = _convolve(images, config.embed_dim, strides=2, name="stem")
+    x = _Convolution(config.embed_dim, 3, strides=2, name="stem")(images)
     for block in range(1, config.depth + 1):
         x = _residual_block(x, config.embed_dim, strides=1, name=f"stage1_block{block}")
     for block in range(1, config.final_depth + 1):
@@ -58,34 +64,15 @@ def convolutional_network(config: ConvNetConfig, name: str = "convnet") -> keras
     return keras.Model(images, x, name=name)
 
 
-def _residual_block(
-    x: keras.KerasTensor, channels: int, strides: int, name: str
-) -> keras.KerasTensor:
+def _residual_block(x: KerasTensor, channels: int, strides: int, name: str) -> KerasTensor:
     """Two 3 x 3 convolutions beside a shortcut, which is a 1 x 1 one where the shape changes."""
-    activated = _activate(x, f"{name}_norm1")
-    shortcut = x
+    shortcut, x = x, _activate(x, f"{name}_norm1")
     if strides != 1 or x.shape[-1] != channels:
-        shortcut = _convolve(activated, channels, strides, f"{name}_shortcut", kernel_size=1)
-    x = _convolve(activated, channels, strides, f"{name}_conv1")
-    x = _convolve(_activate(x, f"{name}_norm2"), channels, 1, f"{name}_conv2")
+        shortcut = _Convolution(channels, 1, strides, name=f"{name}_shortcut")(x)
+    x = _Convolution(channels, 3, strides, name=f"{name}_conv1")(x)
+    x = _Convolution(channels, 3, name=f"{name}_conv2")(_activate(x, f"{name}_norm2"))
     return layers.Add(name=name)([x, shortcut])
 
 
-def _activate(x: keras.KerasTensor, name: str) -> keras.KerasTensor:
+def _activate(x: KerasTensor, name: str) -> KerasTensor:
     return layers.ReLU(name=f"{name}_relu")(layers.BatchNormalization(name=name)(x))
-
-
-def _convolve(
-    x: keras.KerasTensor, channels: int, strides: int, name: str, kernel_size: int = 3
-) -> keras.KerasTensor:
-    convolution = layers.Conv2D(
-        channels,
-        kernel_size,
-        strides,
-        padding="same",
-        data_format="channels_last",
-        use_bias=False,  # a normalisation follows
-        kernel_initializer="he_normal",
-        name=name,
-    )
-    return convolution(x)

@@ -1,6 +1,5 @@
 """What a model costs: its parameters, and the multiplications that one image takes."""
 
-from functools import singledispatch
 from math import prod
 
 import keras
@@ -11,12 +10,10 @@ from smallvit.layers.patches import PatchEmbed, PatchMerging, ShiftedPatchTokeni
 from smallvit.layers.sizes import pad_to_multiple
 from smallvit.layers.tokens import ClassToken, PositionEmbedding
 
-_ELEMENTWISE = (
-    layers.BatchNormalization,
-    layers.LayerNormalization,
-    PositionEmbedding,
-    ClassToken,
-)
+_MULTIPLYING = (layers.Dense, layers.Conv2D, PatchEmbed, PatchMerging, ShiftedPatchTokenization)
+"""Layers that multiply each token, or each pixel of their output, by their kernel."""
+
+_ELEMENTWISE = layers.BatchNormalization, layers.LayerNormalization, PositionEmbedding, ClassToken
 """Layers that have weights but multiply no matrix by them."""
 
 
@@ -57,8 +54,17 @@ def count_macs(model: keras.Model) -> int:
     return sum(_layer_macs(layer) for layer in model.layers)
 
 
-@singledispatch
 def _layer_macs(layer: layers.Layer) -> int:
+    tokens = prod(layer.output.shape[1:-1])
+    if isinstance(layer, TransformerBlock):
+        queries = keys = tokens  # how many tokens attend, to how many each
+        if isinstance(layer, SwinTransformerBlock):
+            queries = prod(pad_to_multiple(layer.input_resolution, layer.window))
+            keys = prod(layer.window)
+        products = 2 * queries * keys * prod(layer.attn.heads)  # scores, and the mixing of values
+        return products + queries * _kernel_size(layer.attn) + tokens * _kernel_size(layer.mlp)
+    if isinstance(layer, _MULTIPLYING):
+        return tokens * _kernel_size(layer)
     if layer.weights and not isinstance(layer, _ELEMENTWISE):
         raise TypeError(
             f"count_macs does not know what a {type(layer).__name__} multiplies; "
@@ -67,50 +73,6 @@ def _layer_macs(layer: layers.Layer) -> int:
     return 0
 
 
-@_layer_macs.register
-def _(layer: layers.Dense) -> int:
-    return _dense(layer, prod(layer.input.shape[1:-1]))
-
-
-@_layer_macs.register
-def _(layer: layers.Conv2D) -> int:
-    return prod(layer.output.shape[1:-1]) * prod(layer.kernel.shape)
-
-
-@_layer_macs.register(PatchEmbed)
-@_layer_macs.register(ShiftedPatchTokenization)
-def _(layer) -> int:
-    return _dense(layer.proj, prod(layer.output.shape[1:-1]))
-
-
-@_layer_macs.register
-def _(layer: PatchMerging) -> int:
-    return _dense(layer.reduction, prod(layer.output.shape[1:-1]))
-
-
-@_layer_macs.register
-def _(block: TransformerBlock) -> int:
-    tokens = prod(block.input.shape[1:-1])
-    return _attention(block.attn, tokens, attended=tokens) + _mlp(block.mlp, tokens)
-
-
-@_layer_macs.register
-def _(block: SwinTransformerBlock) -> int:
-    padded_tokens = prod(pad_to_multiple(block.input_resolution, block.window))
-    attention = _attention(block.attn, padded_tokens, attended=prod(block.window))
-    return attention + _mlp(block.mlp, prod(block.input_resolution))
-
-
-def _attention(attn: layers.Layer, tokens: int, attended: int) -> int:
-    """Of `tokens` tokens, each of which looks at `attended`."""
-    inner_dim = attn.proj.kernel.shape[0]
-    products = 2 * tokens * attended * inner_dim  # scores, and the mixing of values
-    return _dense(attn.qkv, tokens) + products + _dense(attn.proj, tokens)
-
-
-def _mlp(mlp: layers.Layer, tokens: int) -> int:
-    return _dense(mlp.fc1, tokens) + _dense(mlp.fc2, tokens)
-
-
-def _dense(dense: layers.Dense, tokens: int) -> int:
-    return tokens * prod(dense.kernel.shape)
+def _kernel_size(layer: layers.Layer) -> int:
+    """Elements of the layer's kernels, each of which multiplies something for each token."""
+    return sum(prod(weight.shape) for weight in layer.weights if weight.name == "kernel")

@@ -62,13 +62,7 @@ def get_temperatures(model: keras.Model) -> dict[str, np.ndarray]:
         model: one that `swin_transformer` or `vision_transformer` built.
 
     Returns:
-        Under each block's name a float array: `(num_heads,)`, or `(1,)` where the whole block
-        has one.
+        Under each block's name a float array: `(num_heads,)`, or `(1,)` if the whole block has one.
     """
-    return {
-        block.name: np.ravel(ops.convert_to_numpy(block.attn.scale)) for block in _blocks(model)
-    }
-
-
-def _blocks(model: keras.Model) -> list[TransformerBlock]:
-    return [layer for layer in model.layers if isinstance(layer, TransformerBlock)]
+    blocks = (layer for layer in model.layers if isinstance(layer, TransformerBlock))
+    return {block.name: np.ravel(ops.convert_to_numpy(block.attn.scale)) for block in blocks}

@@ -5,7 +5,6 @@ from functools import partial
 from typing import Any
 
 import keras
-import numpy as np
 from keras import layers
 
 from smallvit.layers.blocks import SwinTransformerBlock
@@ -18,45 +17,28 @@ from smallvit.models.config import (
     Counts,
     CountsOrZeros,
     Extent,
-    ModelConfig,
-    Positive,
     Rate,
     Rates,
+    TransformerConfig,
 )
 from smallvit.models.initializers import TORCH_LINEAR, normal
 
 
 @dataclass(frozen=True)
-class SwinConfig(ModelConfig):
-    """What a Swin Transformer is made of.
+class SwinConfig(TransformerConfig):
+    """What a Swin Transformer is made of, besides the fields of `TransformerConfig`.
 
     Args:
-        image_size: height and width of an image, in pixels.
-        channels: channels of an image.
-        num_classes: outputs of the head; 0 for a model without a head, which returns features.
-        patch_size: height and width of a patch, in pixels.
-        embed_dim: channels of the first stage; each merging doubles them.
         depths: blocks per stage. A stage of 0 blocks is only the merging that leads to it.
         num_heads: attention heads per stage.
         window_size: height and width of a window, in tokens.
         shifted_windows: whether every second block shifts its windows by half of their size.
-        mlp_ratio: hidden channels of an MLP, in multiples of its channels.
-        qkv_bias: whether the maps to queries, keys and values have a bias.
         position_embedding: whether to add a learnt absolute position embedding. Without it, the
             only positions are the windows' relative position biases.
         patch_norm: whether a LayerNormalization follows the patch embedding.
         norm: whether mergings and the head have their LayerNormalization.
-        shifted_patches: whether shifted patch tokenization replaces patch embedding and mergings.
-        locality: whether attention masks the diagonal and learns its temperature.
-        attn_drop_rate: dropout rate of the attention weights.
-        hidden_drop_rate: dropout rate within the MLPs.
         proj_drop_rate: dropout rate of each branch's output, element by element.
-        drop_path_rates: rates at which the first and the last block drop a whole branch, sample by
-            sample; those of the blocks between are spaced evenly.
-        kernel_initializer: Keras initializer of all kernels.
-        bias_initializer: of all biases.
         relative_position_bias_initializer: of the tables of relative position biases.
-        position_initializer: of the position embedding.
 
     Raises:
         ValueError: if a field has another type or range, or `depths` and `num_heads` differ in
@@ -65,25 +47,17 @@ class SwinConfig(ModelConfig):
 
     patch_size: Extent = 2
     embed_dim: Count = 96
+    qkv_bias: bool = True
+    drop_path_rates: Rates = (0.0, 0.1)
     depths: CountsOrZeros = (2, 6, 4)
     num_heads: Counts = (3, 6, 12)
     window_size: Extent = 4
     shifted_windows: bool = True
-    mlp_ratio: Positive = 2.0
-    qkv_bias: bool = True
     position_embedding: bool = True
     patch_norm: bool = True
     norm: bool = True
-    shifted_patches: bool = False
-    locality: bool = False
-    attn_drop_rate: Rate = 0.0
-    hidden_drop_rate: Rate = 0.0
     proj_drop_rate: Rate = 0.0
-    drop_path_rates: Rates = (0.0, 0.1)
-    kernel_initializer: Any = "glorot_uniform"
-    bias_initializer: Any = "zeros"
     relative_position_bias_initializer: Any = "zeros"
-    position_initializer: Any = "uniform"
 
     def __post_init__(self):
         super().__post_init__()
@@ -147,12 +121,8 @@ def swin_transformer(config: SwinConfig, name: str = "swin") -> keras.Model:
 
     Source: Liu et al. 2021 (Swin), section 3.1 and figure 3.
     """
-    starts = {
-        "kernel_initializer": config.kernel_initializer,
-        "bias_initializer": config.bias_initializer,
-    }
+    starts = config.initializers()
     shift_size = [n // 2 * config.shifted_windows for n in to_pair(config.window_size)]
-    drop_path_rates = iter(np.linspace(*config.drop_path_rates, sum(config.depths)).tolist())
     if config.shifted_patches:
         embed, merge = (partial(ShiftedPatchTokenization, size) for size in (config.patch_size, 2))
     else:
@@ -163,9 +133,9 @@ def swin_transformer(config: SwinConfig, name: str = "swin") -> keras.Model:
     x = embed(embed_dim=config.embed_dim, name="patch_embed", **starts)(images)
     if config.position_embedding:
         x = PositionEmbedding(config.position_initializer, name="position_embedding")(x)
-    for stage, (depth, num_heads) in enumerate(
-        zip(config.depths, config.num_heads, strict=True), start=1
-    ):
+    block_arguments = config.block_arguments(sum(config.depths))
+    stages = zip(config.depths, config.num_heads, strict=True)
+    for stage, (depth, num_heads) in enumerate(stages, start=1):
         if stage > 1:
             x = merge(embed_dim=2 * x.shape[-1], name=f"stage{stage}_merging", **starts)(x)
         for block in range(1, depth + 1):
@@ -173,17 +143,11 @@ def swin_transformer(config: SwinConfig, name: str = "swin") -> keras.Model:
                 num_heads,
                 config.window_size,
                 shift_size=0 if block % 2 else shift_size,
-                mlp_ratio=config.mlp_ratio,
-                qkv_bias=config.qkv_bias,
-                attn_drop=config.attn_drop_rate,
                 proj_drop=config.proj_drop_rate,
-                hidden_drop=config.hidden_drop_rate,
                 mlp_drop=config.proj_drop_rate,
-                drop_path=next(drop_path_rates),
-                locality=config.locality,
                 relative_position_bias_initializer=config.relative_position_bias_initializer,
                 name=f"stage{stage}_block{block}",
-                **starts,
+                **next(block_arguments),
             )(x)
     if config.norm:
         x = layers.LayerNormalization(epsilon=1e-5, name="norm")(x)

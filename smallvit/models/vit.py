@@ -4,7 +4,6 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import keras
-import numpy as np
 from keras import layers
 
 from smallvit.layers.blocks import TransformerBlock
@@ -13,79 +12,51 @@ from smallvit.layers.fast import Dropout
 from smallvit.layers.patches import PatchEmbed, ShiftedPatchTokenization
 from smallvit.layers.sizes import to_pair
 from smallvit.layers.tokens import ClassToken, PositionEmbedding
-from smallvit.models.config import Count, Counts, Extent, ModelConfig, Positive, Rate, Rates
+from smallvit.models.config import Count, Counts, Positive, Rate, TransformerConfig
 from smallvit.models.initializers import XAVIER_NORMAL, normal, uniform
 
 
 @dataclass(frozen=True)
-class VitConfig(ModelConfig):
-    """What a Vision Transformer is made of.
+class VitConfig(TransformerConfig):
+    """What a Vision Transformer is made of, besides the fields of `TransformerConfig`.
 
     Args:
-        image_size: height and width of an image, in pixels.
-        channels: channels of an image.
-        num_classes: outputs of the head; 0 for a model without a head, which returns features.
-        patch_size: height and width of a patch, in pixels.
-        embed_dim: channels of a token.
         depth: blocks.
         num_heads: attention heads per block.
         key_dim: channels per head.
-        mlp_ratio: hidden channels of an MLP, in multiples of `embed_dim`.
-        qkv_bias: whether the maps to queries, keys and values have a bias.
         pool: what the head reads: `"token"`, a class token that leads the sequence; `"mean"`, the
             mean of all tokens; `"flatten"`, all tokens concatenated.
         input_norm: whether patch embedding normalises its patches first, as shifted patch
             tokenization does.
         head_dims: hidden layers of the head, each with a GELU.
-        shifted_patches: whether shifted patch tokenization replaces patch embedding.
-        locality: whether attention masks the diagonal and learns its temperature.
         temperature_as: how the temperature acts on the scores.
         temperature_per: how many temperatures a block learns.
         out_activation: activation after an MLP's second layer.
         epsilon: of the LayerNormalizations.
-        attn_drop_rate: dropout rate of the attention weights.
-        hidden_drop_rate: dropout rate within the MLPs.
         mlp_drop_rate: dropout rate of the MLPs' output.
         head_drop_rate: dropout rate before each layer of the head.
-        drop_path_rates: rates at which the first and the last block drop a whole branch, sample by
-            sample; those of the blocks between are spaced evenly.
-        kernel_initializer: Keras initializer of all kernels, apart from the next two.
         qkv_initializer: of the kernels for queries, keys and values; `None` for that of the others.
         proj_initializer: of the attention's output projections; `None` for that of the others.
-        bias_initializer: of all biases.
-        position_initializer: of the position embedding.
         token_initializer: of the class token.
 
     Raises:
         ValueError: if a field has another type or range.
     """
 
-    patch_size: Extent = 4
-    embed_dim: Count = 192
     depth: Count = 9
     num_heads: Count = 12
     key_dim: Count = 16
-    mlp_ratio: Positive = 2.0
-    qkv_bias: bool = False
     pool: Literal["token", "mean", "flatten"] = "token"
     input_norm: bool = False
     head_dims: Counts = ()
-    shifted_patches: bool = False
-    locality: bool = False
     temperature_as: Literal["multiplier", "divisor"] = "multiplier"
     temperature_per: Literal["head", "layer"] = "head"
     out_activation: str = "linear"
     epsilon: Positive = 1e-5
-    attn_drop_rate: Rate = 0.0
-    hidden_drop_rate: Rate = 0.0
     mlp_drop_rate: Rate = 0.0
     head_drop_rate: Rate = 0.0
-    drop_path_rates: Rates = (0.1, 0.1)
-    kernel_initializer: Any = "glorot_uniform"
     qkv_initializer: Any = None
     proj_initializer: Any = None
-    bias_initializer: Any = "zeros"
-    position_initializer: Any = "uniform"
     token_initializer: Any = "random_normal"
 
 
@@ -153,10 +124,7 @@ def vision_transformer(config: VitConfig, name: str = "vit") -> keras.Model:
 
     Source: Dosovitskiy et al. 2021 (ViT), equations 1 to 4; Lee, Lee and Song 2021.
     """
-    starts = {
-        "kernel_initializer": config.kernel_initializer,
-        "bias_initializer": config.bias_initializer,
-    }
+    starts = config.initializers()
     embed_arguments = {"embed_dim": config.embed_dim, "name": "patch_embed", **starts}
     if config.shifted_patches:
         embed = ShiftedPatchTokenization(
@@ -170,18 +138,11 @@ def vision_transformer(config: VitConfig, name: str = "vit") -> keras.Model:
     if config.pool == "token":
         x = ClassToken(config.token_initializer, name="class_token")(x)
     x = PositionEmbedding(config.position_initializer, name="position_embedding")(x)
-    drop_path_rates = np.linspace(*config.drop_path_rates, config.depth).tolist()
-    for block, drop_path_rate in enumerate(drop_path_rates, start=1):
+    for block, arguments in enumerate(config.block_arguments(config.depth), start=1):
         x = TransformerBlock(
             config.num_heads,
             config.key_dim,
-            mlp_ratio=config.mlp_ratio,
-            qkv_bias=config.qkv_bias,
-            attn_drop=config.attn_drop_rate,
-            hidden_drop=config.hidden_drop_rate,
             mlp_drop=config.mlp_drop_rate,
-            drop_path=drop_path_rate,
-            locality=config.locality,
             temperature_as=config.temperature_as,
             temperature_per=config.temperature_per,
             out_activation=config.out_activation,
@@ -189,7 +150,7 @@ def vision_transformer(config: VitConfig, name: str = "vit") -> keras.Model:
             qkv_initializer=config.qkv_initializer,
             proj_initializer=config.proj_initializer,
             name=f"block{block}",
-            **starts,
+            **arguments,
         )(x)
     x = layers.LayerNormalization(epsilon=config.epsilon, name="norm")(x)
     x = _pool(x, config.pool)

@@ -53,7 +53,7 @@ def numbers_out_of_norms(model):
             numbers += np.prod(layer.output.shape[1:])
         elif hasattr(layer, "norm1"):
             numbers += 2 * np.prod(layer.input.shape[1:])
-        elif getattr(layer, "norm", None) is not None:
+        elif hasattr(getattr(layer, "norm", None), "gamma"):
             tokens = np.prod(layer.output.shape[1:-1])
             numbers += tokens * layer.norm.gamma.shape[0]
     return int(numbers)
