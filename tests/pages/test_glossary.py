@@ -8,7 +8,7 @@ from conftest import ROOT, notebooks
 
 LINK = re.compile(r"\[([^\]]+)\]\((?:\.\./)?glossary\.md\)")
 GLOSSARY = (ROOT / "book" / "glossary.md").read_text().partition("```{glossary}")[2]
-TERMS = {term.lower() for term in re.findall(r"^(\w.*)\n  ", GLOSSARY, re.MULTILINE)}
+TERMS = {term.lower() for term in re.findall(r"^\w.*$", GLOSSARY, re.MULTILINE)}
 
 
 def linked_terms(name):
