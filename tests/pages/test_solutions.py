@@ -7,6 +7,7 @@ Wrong answers are kept in `wrong_answers/`, one file per chapter, each under a c
 import ast
 import re
 from dataclasses import dataclass
+from symtable import symtable
 
 import nbformat
 import pytest
@@ -52,6 +53,39 @@ def read_exercises(name):
     return cells, exercises
 
 
+def names_of(source):
+    """The global names that a cell gives a value, or changes in place, and those that it reads."""
+
+    def reads(table, outermost):
+        for symbol in table.get_symbols():
+            if symbol.is_referenced() and (outermost or symbol.is_global()):
+                yield symbol.get_name()
+        for inner in table.get_children():
+            yield from reads(inner, False)
+
+    table = symtable(source, "cell", "exec")
+    given = {x.get_name() for x in table.get_symbols() if x.is_assigned() or x.is_imported()}
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Subscript | ast.Attribute) and isinstance(node.ctx, ast.Store):
+            while isinstance(node, ast.Subscript | ast.Attribute):
+                node = node.value
+            given.add(getattr(node, "id", None))
+    return given, set(reads(table, True))
+
+
+def needed_cells(sources, exercises):
+    """The numbers of the cells that exercises depend on, and their own: most others only draw."""
+    needed, wanted = [], set()
+    for number in sorted(sources, reverse=True):
+        given, read = names_of(sources[number])
+        if number in exercises:
+            read |= names_of(exercises[number].solution)[1]
+        if number in exercises or given & wanted:
+            needed.append(number)
+            wanted |= read
+    return needed[::-1]
+
+
 @pytest.fixture(scope="module", params=notebooks())
 def tried(request):
     """What each exercise of a chapter prints when unanswered, answered wrongly, and solved."""
@@ -63,15 +97,32 @@ def tried(request):
             shell.run_cell(source).raise_error()
         return captured.stdout.strip().splitlines()
 
-    for number, cell in enumerate(cells):
-        if cell.cell_type == "code":
-            outcomes = [run(cell.source)]
-            if number in exercises:
-                exercise = exercises[number]
-                answers = (exercise.wrong or "", exercise.solution)
-                outcomes += [run(exercise.answered(answer)) for answer in answers if answer]
-                printed.append(outcomes)
+    sources = {
+        number: shell.transform_cell(cell.source)
+        for number, cell in enumerate(cells)
+        if cell.cell_type == "code"
+    }
+    for number in needed_cells(sources, exercises):
+        outcomes = [run(sources[number])]
+        if number in exercises:
+            exercise = exercises[number]
+            answers = (exercise.wrong or "", exercise.solution)
+            outcomes += [run(exercise.answered(answer)) for answer in answers if answer]
+            printed.append(outcomes)
     return printed
+
+
+def test_only_what_an_exercise_depends_on_is_run():
+    sources = {
+        1: "import numpy as np",
+        2: "table = np.zeros(3)",
+        3: "print('a drawing')",
+        5: "table[0] = 1",
+        7: "n = ...\n\ncheck(n, table)",
+    }
+    exercise = Exercise(sources[7], "n = size + 1", "")
+    assert needed_cells(sources, {7: exercise}) == [1, 2, 5, 7]
+    assert needed_cells({**sources, 4: "size = 2"}, {7: exercise}) == [1, 2, 4, 5, 7]
 
 
 def test_chapters_have_exercises_and_know_an_unanswered_one(tried):
