@@ -1,16 +1,18 @@
-"""AutoAugment: each image meets two of fourteen operations, in a policy found by search.
+"""AutoAugment: a policy, found by search, that applies up to two of fourteen operations per image.
 
 An operation has a name and, but for three, a magnitude on a scale from 0 to 9. A sub-policy is two
-operations, each `(name, probability, index on the scale)`; a policy is the sub-policies to choose
-from. The pixels are Pillow's work.
+operations, each `(name, probability, index on the scale)`; a policy is a choice of sub-policies.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar
+from functools import partial
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 from PIL import Image, ImageEnhance, ImageOps
+
+from smallvit.data.transforms import Transform
 
 CIFAR10_POLICY = (
     (("invert", 0.1, 7), ("contrast", 0.2, 6)),
@@ -39,130 +41,75 @@ CIFAR10_POLICY = (
     (("equalize", 0.8, 8), ("invert", 0.1, 3)),
     (("translateY", 0.7, 9), ("autocontrast", 0.9, 1)),
 )
-"""What AutoAugment's search found for CIFAR-10. Source: Cubuk et al. 2019, table 7."""
+"""The policy for CIFAR-10. Source: Cubuk et al. 2019, table 7."""
 
 _PROBABILITIES = np.array([[operation[1] for operation in pair] for pair in CIFAR10_POLICY])
 _GREY = (128, 128, 128)
 
 
-def _shear_x(image: Image.Image, magnitude: float) -> Image.Image:
-    return _affine(image, (1, magnitude, 0, 0, 1, 0), Image.Resampling.BICUBIC)
+class _Operation(NamedTuple):
+    apply: Callable[[Image.Image, float], Image.Image]
+    first: float = 0  # the magnitude at index 0
+    last: float = 0  # and at index 9
+    signed: bool = False
 
 
-def _shear_y(image: Image.Image, magnitude: float) -> Image.Image:
-    return _affine(image, (1, 0, 0, magnitude, 1, 0), Image.Resampling.BICUBIC)
-
-
-def _translate_x(image: Image.Image, magnitude: float) -> Image.Image:
-    return _affine(image, (1, 0, magnitude * image.width, 0, 1, 0))
-
-
-def _translate_y(image: Image.Image, magnitude: float) -> Image.Image:
-    return _affine(image, (1, 0, 0, 0, 1, magnitude * image.height))
-
-
-def _affine(
-    image: Image.Image,
-    coefficients: tuple[float, ...],
-    resample: Image.Resampling = Image.Resampling.NEAREST,
-) -> Image.Image:
+def _affine(image: Image.Image, *coefficients: float, resample: int = 0) -> Image.Image:
     transform = Image.Transform.AFFINE
     return image.transform(image.size, transform, coefficients, resample, fillcolor=_GREY)
 
 
-def _rotate(image: Image.Image, magnitude: float) -> Image.Image:
-    return image.rotate(magnitude, fillcolor=_GREY)
+def _shear(image: Image.Image, x: float, y: float) -> Image.Image:
+    return _affine(image, 1, x, 0, y, 1, 0, resample=Image.Resampling.BICUBIC)
 
 
-def _color(image: Image.Image, magnitude: float) -> Image.Image:
-    return ImageEnhance.Color(image).enhance(1 + magnitude)
+def _translate(image: Image.Image, x: float, y: float) -> Image.Image:
+    return _affine(image, 1, 0, x * image.width, 0, 1, y * image.height)
 
 
-def _contrast(image: Image.Image, magnitude: float) -> Image.Image:
-    return ImageEnhance.Contrast(image).enhance(1 + magnitude)
+def _enhance(kind: type, image: Image.Image, magnitude: float) -> Image.Image:
+    return kind(image).enhance(1 + magnitude)
 
 
-def _brightness(image: Image.Image, magnitude: float) -> Image.Image:
-    return ImageEnhance.Brightness(image).enhance(1 + magnitude)
-
-
-def _sharpness(image: Image.Image, magnitude: float) -> Image.Image:
-    return ImageEnhance.Sharpness(image).enhance(1 + magnitude)
-
-
-def _autocontrast(image: Image.Image, _: float) -> Image.Image:
-    return ImageOps.autocontrast(image)
-
-
-def _equalize(image: Image.Image, _: float) -> Image.Image:
-    return ImageOps.equalize(image)
-
-
-def _invert(image: Image.Image, _: float) -> Image.Image:
-    return ImageOps.invert(image)
-
-
-_FUNCTIONS: dict[str, Callable[[Image.Image, float], Image.Image]] = {
-    "shearX": _shear_x,
-    "shearY": _shear_y,
-    "translateX": _translate_x,
-    "translateY": _translate_y,
-    "rotate": _rotate,
-    "color": _color,
-    "contrast": _contrast,
-    "brightness": _brightness,
-    "sharpness": _sharpness,
-    "posterize": ImageOps.posterize,
-    "solarize": ImageOps.solarize,
-    "autocontrast": _autocontrast,
-    "equalize": _equalize,
-    "invert": _invert,
+_TABLE = {
+    "shearX": _Operation(lambda image, m: _shear(image, m, 0), 0, 0.3, signed=True),
+    "shearY": _Operation(lambda image, m: _shear(image, 0, m), 0, 0.3, signed=True),
+    "translateX": _Operation(lambda image, m: _translate(image, m, 0), 0, 150 / 331, signed=True),
+    "translateY": _Operation(lambda image, m: _translate(image, 0, m), 0, 150 / 331, signed=True),
+    "rotate": _Operation(lambda image, m: image.rotate(m, fillcolor=_GREY), 0, 30),
+    "color": _Operation(partial(_enhance, ImageEnhance.Color), 0, 0.9, signed=True),
+    "contrast": _Operation(partial(_enhance, ImageEnhance.Contrast), 0, 0.9, signed=True),
+    "brightness": _Operation(partial(_enhance, ImageEnhance.Brightness), 0, 0.9, signed=True),
+    "sharpness": _Operation(partial(_enhance, ImageEnhance.Sharpness), 0, 0.9, signed=True),
+    "posterize": _Operation(ImageOps.posterize, 8, 4),
+    "solarize": _Operation(ImageOps.solarize, 256, 0),
+    "autocontrast": _Operation(lambda image, _: ImageOps.autocontrast(image)),
+    "equalize": _Operation(lambda image, _: ImageOps.equalize(image)),
+    "invert": _Operation(lambda image, _: ImageOps.invert(image)),
 }
-_SCALES = {  # the magnitudes at index 0 and at index 9
-    "shearX": (0, 0.3),
-    "shearY": (0, 0.3),
-    "translateX": (0, 150 / 331),
-    "translateY": (0, 150 / 331),
-    "rotate": (0, 30),
-    "color": (0, 0.9),
-    "contrast": (0, 0.9),
-    "brightness": (0, 0.9),
-    "sharpness": (0, 0.9),
-    "posterize": (8, 4),
-    "solarize": (256, 0),
-}
-
-OPERATIONS = tuple(_FUNCTIONS)
-SIGNED = frozenset(
-    ("shearX", "shearY", "translateX", "translateY", "color", "contrast", "brightness", "sharpness")
-)
+OPERATIONS = tuple(_TABLE)
+SIGNED = frozenset(name for name, operation in _TABLE.items() if operation.signed)
 """The operations whose magnitude is negative half the time."""
 
 
 def magnitude_of(name: str, index: int) -> float:
-    """What an index on the scale from 0 to 9 means to an operation.
-
-    Args:
-        name: one of `OPERATIONS`.
-        index: whole number from 0 to 9.
+    """The magnitude of an operation at an index from 0 to 9.
 
     Returns:
-        Shears: pixels of shift for each pixel of distance. Translations: share of the image's
-        side. `"rotate"`: degrees. `"color"`, `"contrast"`, `"brightness"`, `"sharpness"`: what
-        is added to 1 to make Pillow's enhancement factor. `"posterize"`: bits that are kept, a
-        whole number. `"solarize"`: the level from which on a pixel is inverted. 0 for the three
-        that have no magnitude.
+        Shears: pixels of shift per pixel of distance. Translations: fraction of the image's side.
+        `"rotate"`: degrees. `"color"`, `"contrast"`, `"brightness"`, `"sharpness"`: what is added
+        to 1 to make Pillow's enhancement factor. `"posterize"`: bits to keep, an integer.
+        `"solarize"`: the level from which pixels are inverted. 0 for the others.
 
     Raises:
-        ValueError: if there is no such operation, or no such index.
+        ValueError: if there is no such operation or index.
 
     Source: Cubuk et al. 2019 (AutoAugment), table 6, with the ranges of DeepVoltaire/AutoAugment.
     """
-    _require_operation(name)
+    operation = _find(name)
     if index not in range(10):
         raise ValueError(f"A magnitude's index is a whole number from 0 to 9; got {index!r}.")
-    first, last = _SCALES.get(name, (0, 0))
-    magnitude = first + (last - first) * index / 9
+    magnitude = operation.first + (operation.last - operation.first) * index / 9
     return round(magnitude) if name == "posterize" else magnitude
 
 
@@ -173,60 +120,52 @@ def apply_operation(image: Image.Image, name: str, magnitude: float = 0) -> Imag
         image: in mode `"RGB"`.
         name: one of `OPERATIONS`.
         magnitude: as `magnitude_of` returns it, or its negative for those in `SIGNED`. A positive
-            translation shows what lies to the right or below, a positive angle turns
+            translation shows what lies to the right or below; a positive angle turns
             counterclockwise.
 
     Returns:
-        A new image of the same size. Grey, 128 in each channel, comes in from outside.
+        A new image of the same size. Places outside the old one are grey, 128 in each channel.
 
     Raises:
         ValueError: if there is no such operation.
 
-    Source: `CIFAR10Policy` of DeepVoltaire/AutoAugment. Shears are bicubic, translations and
+    Source: `CIFAR10Policy` of DeepVoltaire/AutoAugment. Shears are bicubic; translations and
     rotation take the nearest pixel.
     """
-    _require_operation(name)
-    return _FUNCTIONS[name](image, magnitude)
+    return _find(name).apply(image, magnitude)
 
 
-def _require_operation(name: str) -> None:
-    if name not in _FUNCTIONS:
+def _find(name: str) -> _Operation:
+    if name not in _TABLE:
         raise ValueError(f"There is no operation {name!r}; choose from {', '.join(OPERATIONS)}.")
+    return _TABLE[name]
 
 
 @dataclass(frozen=True)
-class AutoAugment:
-    """Put each image through one of the 25 sub-policies of `CIFAR10_POLICY`, drawn evenly.
+class AutoAugment(Transform):
+    """Apply one of the 25 sub-policies of `CIFAR10_POLICY`, drawn uniformly, to each RGB image.
 
-    Each of the sub-policy's two operations is applied, in order, with its own probability, and
-    with a sign of its own if it is in `SIGNED`.
-
-    Called with uint8 images `(n, height, width, 3)` and a generator, it returns a new array of the
-    same shape and dtype, or raises a `ValueError` if the images are anything else.
+    Each of its two operations is applied, in order, with its own probability and, if it is in
+    `SIGNED`, a random sign.
 
     Source: Cubuk et al. 2019 (AutoAugment), section 3.
     """
 
-    random: ClassVar[bool] = True
+    dtypes: ClassVar = ("uint8",)
 
-    def __call__(self, images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        if images.dtype != np.uint8 or images.ndim != 4 or images.shape[-1] != 3:
-            raise ValueError(
-                "AutoAugment takes uint8 images (n, height, width, 3); got "
-                f"{images.dtype} {images.shape}: let it come before what makes floats."
-            )
+    def apply(self, images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         count, height, width, _ = images.shape
         chosen = rng.integers(len(CIFAR10_POLICY), size=count)
         applied = rng.random((count, 2)) < _PROBABILITIES[chosen]
         signs = rng.choice((-1, 1), (count, 2))
-        # All images in one tall one: to convert each by itself would take longer.
+        # All images as a single tall one: converting each by itself would take longer.
         tall = Image.fromarray(images.reshape(count * height, width, 3))
         for place in np.flatnonzero(applied.any(axis=1)).tolist():
             box = (0, place * height, width, (place + 1) * height)
             image = tall.crop(box)
-            for step in np.flatnonzero(applied[place]).tolist():
-                name, _, index = CIFAR10_POLICY[chosen[place]][step]
-                sign = int(signs[place, step]) if name in SIGNED else 1
+            for number in np.flatnonzero(applied[place]).tolist():
+                name, _, index = CIFAR10_POLICY[chosen[place]][number]
+                sign = int(signs[place, number]) if name in SIGNED else 1
                 image = apply_operation(image, name, sign * magnitude_of(name, index))
             tall.paste(image, box)
         return np.array(tall).reshape(images.shape)

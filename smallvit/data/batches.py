@@ -1,4 +1,4 @@
-"""From a dataset to the batches that a model is fed."""
+"""From a dataset to a model's batches."""
 
 import sys
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -12,19 +12,17 @@ from smallvit.data.mixing import CutMixOrMixup
 from smallvit.data.transforms import Transform, prepare
 
 AHEAD = 16
-"""Batches that processes make before the model asks for them. Keras's own workers are not used:
+"""Batches that workers prepare before the model asks for them. Keras's own workers are not used:
 on JAX they lose a batch when the model is built in `fit`."""
-
 
 WORKER_KILLED = "A worker process was killed, perhaps for want of memory; going on without workers."
 
 
 class Batches(keras.utils.PyDataset):
-    """Batches of a training or evaluation set, the same ones whenever they are asked for.
+    """Batches of a training or evaluation set, reproducible one by one.
 
-    What a batch holds depends on the seed, the epoch and its place in the epoch, and on nothing
-    that came before, so a run that is resumed sees what it would have seen, and so does one with
-    other workers.
+    A batch depends only on the seed, the epoch and its index, so that a resumed run, or one with
+    other workers, sees the batches that it would have seen.
 
     Args:
         images: uint8 array `(n, height, width, 3)`.
@@ -32,14 +30,14 @@ class Batches(keras.utils.PyDataset):
         num_classes: length of a one-hot label.
         transforms: what is done to the images, in this order.
         batch_size: images per batch.
-        mixing: what is done to a batch whole, images and labels; `None` for nothing.
-        shuffle: whether each pass visits the images in an order of its own.
-        passes: passes over the images that make an epoch. With more than one, the last, smaller
-            batch is left out.
-        seed: the run's seed, or `None` for evaluation: one pass, in order, and nothing random.
-        first_epoch: epochs that were trained before.
-        pool: processes that make batches ready while the model trains, as `start_workers` gives
-            them; `None` to do it here.
+        mixing: what is done to whole batches, images and labels; `None` for nothing.
+        shuffle: whether each pass visits the images in a new order.
+        passes: passes over the images per epoch. With more than one, the last, smaller batch is
+            dropped.
+        seed: the run's seed, or `None` for evaluation: one pass, in order, nothing random.
+        first_epoch: epochs trained before.
+        pool: processes that prepare batches while the model trains, from `start_workers`; `None`
+            to prepare them in this one.
 
     Each batch is float32 images `(batch, size, size, 3)` and float32 labels
     `(batch, num_classes)`, one-hot or mixed.
@@ -87,7 +85,7 @@ class Batches(keras.utils.PyDataset):
         return self._ahead.pop(index).result()
 
     def _ingredients(self, index: int) -> tuple:
-        """What `prepare` makes a batch from."""
+        """The arguments of `prepare` for a batch."""
         places = slice(index * self.batch_size, (index + 1) * self.batch_size)
         if self.shuffle:
             order = _epoch_order(self.seed, self.epoch, len(self.images), self.passes)
@@ -103,19 +101,17 @@ class Batches(keras.utils.PyDataset):
 
 def steps_per_epoch(num_images: int, batch_size: int, passes: int = 1) -> int:
     """Batches in an epoch of so many passes over so many images."""
-    if passes > 1:
-        return passes * num_images // batch_size
-    return -(-num_images // batch_size)
+    return passes * num_images // batch_size if passes > 1 else -(-num_images // batch_size)
 
 
 @lru_cache(maxsize=2)
 def _epoch_order(seed: int, epoch: int, num_images: int, passes: int) -> np.ndarray:
-    """The places of all of an epoch's images, pass after pass; every batch asks for them."""
+    """Indices of an epoch's images, pass after pass; cached, since every batch needs them."""
     rng = np.random.default_rng((seed, epoch))
     return np.concatenate([rng.permutation(num_images) for _ in range(passes)])
 
 
 def split_validation(images: np.ndarray, labels: np.ndarray, fraction: float) -> tuple:
-    """Hold out the last images: `(images, labels)` to train on, and `(images, labels)` to check."""
+    """Hold out the last images: `(images, labels)` to train on, and to validate with."""
     first = int(len(images) * (1 - fraction))
     return (images[:first], labels[:first]), (images[first:], labels[first:])

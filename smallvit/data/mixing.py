@@ -1,4 +1,4 @@
-"""Mixup and CutMix: training images, and their labels, that are part one image, part another."""
+"""Mixup and CutMix: blend training images, and their labels, with others of the batch."""
 
 from dataclasses import dataclass
 
@@ -8,12 +8,12 @@ import numpy as np
 def mixup(
     images: np.ndarray, labels: np.ndarray, share: float, order: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Lay another image of the batch over each one, like a double exposure.
+    """Blend each image with another one of the batch.
 
     Args:
         images: float32 array `(n, height, width, channels)`.
         labels: float32 array `(n, num_classes)`, rows that sum to 1.
-        share: weight of an image itself, 0 to 1; the other has the rest.
+        share: weight of the image itself, 0 to 1; its partner has the rest.
         order: integer array `(n,)`: the place in the batch of each image's partner.
 
     Returns:
@@ -33,17 +33,14 @@ def cutmix(
     """Paste a rectangle of another image of the batch into each one, in the same place.
 
     Args:
-        images: float32 array `(n, height, width, channels)`.
-        labels: float32 array `(n, num_classes)`, rows that sum to 1.
+        images: as for `mixup`.
+        labels: as for `mixup`, with its errors.
         box: the rectangle's `(top, left, height, width)` in pixels, inside the image.
-        order: integer array `(n,)`: the place in the batch of each image's partner.
+        order: as for `mixup`.
 
     Returns:
-        New images and labels, of the same shapes and dtypes; the partner's label has the weight
-        that the rectangle has in the area.
-
-    Raises:
-        ValueError: if the labels are not such an array.
+        New images and labels; the weight of the partner's label is the rectangle's fraction of the
+        area.
 
     Source: Yun et al. 2019 (CutMix), equation 1.
     """
@@ -61,13 +58,13 @@ def draw_box(
     """Draw the rectangle that leaves about `share` of an image as it was.
 
     It has the image's proportions, sides of an even number of pixels, and its centre anywhere in
-    the image; what sticks out is cut off, so it may leave more.
+    the image; what lies outside is cut off, so it may leave more.
 
     Args:
         height: of the image, in pixels.
-        width: of the image, in pixels.
-        share: of the area that stays, 0 to 1.
-        rng: where the centre comes from.
+        width: likewise.
+        share: fraction of the area that stays, 0 to 1.
+        rng: draws the centre.
 
     Returns:
         The rectangle's `(top, left, height, width)`.
@@ -85,12 +82,11 @@ class CutMixOrMixup:
 
     Args:
         probability: of a batch being mixed.
-        alpha: an image's share is drawn, once a batch, from Beta(alpha, alpha); 1 is evenly from
-            0 to 1.
+        alpha: `share` is drawn, once per batch, from Beta(alpha, alpha); 1 is uniform.
 
-    Called with images, labels as `mixup` takes them and a generator, it returns images and labels:
-    new ones, or the same arrays where the batch is not mixed. Partners are a random permutation of
-    the batch, so an image may meet itself.
+    Called with images, labels and a generator, it returns new images and labels, or the same arrays
+    if the batch is not mixed. Partners are a random permutation of the batch, so an image may be
+    its own.
 
     Source: Lee, Lee and Song 2021 (arXiv 2112.13492), `main.py` of aanna0701/SPT_LSA_ViT.
     """
@@ -111,7 +107,7 @@ class CutMixOrMixup:
 
 
 def _blend(values: np.ndarray, share: float, order: np.ndarray) -> np.ndarray:
-    # A Python float leaves float32 what it is; a NumPy one would make it float64.
+    # A Python float keeps float32; one of NumPy's would make it float64.
     share = float(share)
     return share * values + (1 - share) * values[order]
 

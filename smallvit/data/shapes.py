@@ -1,13 +1,13 @@
 """Paint a synthetic set of 100 classes: ten shapes in ten colours.
 
-A shape is a signed distance: negative inside, zero on the outline, positive outside, one unit being
-the shape's radius and `y` pointing up. The distance in pixels then tells how much of a pixel the
-shape covers, which is what makes the edges soft.
+A shape is a signed distance: negative inside, zero on the outline, positive outside, in units of
+the shape's radius, `y` pointing up. The distance in pixels gives how much of a pixel the shape
+covers, which makes the edges soft.
 """
 
-from collections.abc import Callable
-
 import numpy as np
+
+from smallvit.layers.sizes import to_count
 
 _CHUNK = 500  # Images painted at once, so that memory does not grow with the set.
 _NOISE = 6.0  # Standard deviation of the noise, in grey levels.
@@ -69,17 +69,12 @@ def _heights(x: np.ndarray, y: np.ndarray, sides: int) -> np.ndarray:
     return np.stack([x * np.cos(angle) + y * np.sin(angle) for angle in angles])
 
 
-_DISTANCES: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
-    "circle": _circle,
-    "square": _square,
-    "triangle": _triangle,
-    "ring": _ring,
-    "cross": _cross,
-    "star": _star,
-    "heart": _heart,
-    "moon": _moon,
-    "hourglass": _hourglass,
-    "arrow": _arrow,
+_DISTANCES = {
+    distance.__name__.removeprefix("_"): distance
+    for distance in (
+        *(_circle, _square, _triangle, _ring, _cross),
+        *(_star, _heart, _moon, _hourglass, _arrow),
+    )
 }
 _PALETTE = {
     "red": (222, 52, 52),
@@ -107,13 +102,13 @@ def shapes100(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Paint a set of 100 classes that needs no download and cannot be mistaken for photographs.
 
-    Place, size, turn (half of the shapes stand upright) and background vary. The background
-    takes the other nine colours, paled or darkened, so that counting colours does not tell which
-    one the shape has. Take another seed for the test set.
+    Place, size, rotation (half of the shapes are upright) and background vary. The background has
+    two of the other nine colours, lighter or darker, so that counting colours does not reveal the
+    shape's. Take another seed for the test set.
 
     Args:
         num_images: how many images to paint, 1 or more; class sizes differ by one at most.
-        seed: whole number, 0 or more; the same arguments give the same set.
+        seed: an integer, 0 or more; the same arguments give the same set.
         image_size: height and width in pixels, 8 or more.
 
     Returns:
@@ -122,11 +117,11 @@ def shapes100(
         `SHAPES100_CLASSES[label]`.
 
     Raises:
-        ValueError: if an argument is not a whole number in its range.
+        ValueError: if an argument is not an integer in its range.
     """
-    _require_whole("num_images", num_images, least=1)
-    _require_whole("seed", seed, least=0)
-    _require_whole("image_size", image_size, least=8)
+    to_count(num_images, "num_images")
+    to_count(seed, "seed", minimum=0)
+    to_count(image_size, "image_size", minimum=8)
     rng = np.random.default_rng(seed)
     num_classes = len(SHAPES100_CLASSES)
     # Fewer images than classes, or a remainder, take random classes and not the first ones.
@@ -138,14 +133,8 @@ def shapes100(
     return images, labels
 
 
-def _require_whole(name: str, value: int, least: int) -> None:
-    whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
-    if not whole or value < least:
-        raise ValueError(f"{name} must be a whole number, {least} or more; got {value!r}.")
-
-
 def _paint(labels: np.ndarray, image_size: int, rng: np.random.Generator) -> np.ndarray:
-    """Paint one image a label, uint8 `(N, image_size, image_size, 3)`."""
+    """Paint one image per label, uint8 `(N, image_size, image_size, 3)`."""
     shapes, colours = np.divmod(labels, len(COLOURS))
     cover = _cover(shapes, image_size, rng)[..., np.newaxis]
     backdrop = _backdrop(colours, image_size, rng)
@@ -155,7 +144,7 @@ def _paint(labels: np.ndarray, image_size: int, rng: np.random.Generator) -> np.
 
 
 def _cover(shapes: np.ndarray, image_size: int, rng: np.random.Generator) -> np.ndarray:
-    """Draw the share of each pixel that the shape covers, 0 to 1, `(N, height, width)`."""
+    """Draw the fraction of each pixel that the shape covers, 0 to 1, `(N, height, width)`."""
     count = len(shapes)
     radius = image_size * _uniform(rng, 0.25, 0.40, count)
     room = 0.8 * (image_size / 2 - radius)
@@ -194,5 +183,5 @@ def _grid(image_size: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _uniform(rng: np.random.Generator, low: float, high: float, count: int) -> np.ndarray:
-    """Draw one number an image, shaped `(count, 1, 1)` to broadcast over its pixels."""
+    """Draw one number per image, shaped `(count, 1, 1)` to broadcast over its pixels."""
     return rng.uniform(low, high, (count, 1, 1))

@@ -1,42 +1,55 @@
-"""What is done to images before a model sees them, one transform after another.
-
-A transform is a small frozen dataclass, called with a batch of images `(n, height, width, 3)` and
-a NumPy generator; it returns a new batch. `random` tells whether it is augmentation, for
-training alone, or preparation, for every image that the model meets.
-"""
+"""What is done to images before a model sees them, one transform after another."""
 
 from dataclasses import dataclass, replace
-from typing import ClassVar, Protocol
+from typing import ClassVar
 
 import numpy as np
 
 from smallvit.data.mixing import CutMixOrMixup
 
 
-class Transform(Protocol):
-    """What a recipe asks of a transform."""
+class Transform:
+    """What a recipe does to images: called with a batch and a NumPy generator, returns a new batch.
 
-    random: ClassVar[bool]
+    Subclasses are frozen dataclasses that define `apply`, and say which `dtypes` they take and
+    whether they are `random`, that is augmentation, for training only.
 
-    def __call__(self, images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    Raises:
+        ValueError: if called with other than images `(n, height, width, 3)` of one of the dtypes.
+    """
+
+    random: ClassVar[bool] = True
+    dtypes: ClassVar[tuple[str, ...]] = ("uint8", "float32")
+
+    def __call__(self, images: np.ndarray, rng: np.random.Generator | None) -> np.ndarray:
+        if images.dtype not in self.dtypes or images.ndim != 4 or images.shape[-1] != 3:
+            raise ValueError(
+                f"{type(self).__name__} takes {' or '.join(self.dtypes)} images (n, height, width, "
+                f"3); got {images.dtype} {images.shape}: Normalize turns uint8 into float32."
+            )
+        return self.apply(images, rng)
+
+    def apply(self, images: np.ndarray, rng: np.random.Generator | None) -> np.ndarray:
         """Return the changed images; those given stay as they are."""
+        raise NotImplementedError
 
 
 @dataclass(frozen=True)
-class Normalize:
+class Normalize(Transform):
     """Turn uint8 images into float32 ones of about zero mean and unit variance.
 
     Args:
         mean: of each channel, with pixels in [0, 1]; `None` for the dataset's own, which
-            `fill_in_statistics` puts in its place.
+            `fill_in_statistics` fills in.
         std: standard deviation, likewise.
     """
 
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
-    random: ClassVar[bool] = False
+    random: ClassVar = False
+    dtypes: ClassVar = ("uint8",)
 
-    def __call__(self, images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    def apply(self, images: np.ndarray, rng: np.random.Generator | None) -> np.ndarray:
         _require_statistics(self, self.mean, self.std)
         mean, std = np.float32(self.mean), np.float32(self.std)
         return (images.astype("float32") / np.float32(255) - mean) / std
@@ -47,19 +60,18 @@ UNIT_RANGE = Normalize(mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
 
 
 @dataclass(frozen=True)
-class Resize:
-    """Resize float32 images to a square, bilinearly.
-
-    A pixel is a small square whose colour is that of its centre, as in `keras.layers.Resizing`.
+class Resize(Transform):
+    """Enlarge images to a square, bilinearly, with pixel centres as in `keras.layers.Resizing`.
 
     Args:
-        size: the new height and width, not smaller than the old ones: nothing is averaged.
+        size: the new height and width in pixels, not smaller than the old ones.
     """
 
     size: int
-    random: ClassVar[bool] = False
+    random: ClassVar = False
+    dtypes: ClassVar = ("float32",)
 
-    def __call__(self, images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    def apply(self, images: np.ndarray, rng: np.random.Generator | None) -> np.ndarray:
         count, height, width, channels = images.shape
         rows, columns = (_interpolation_matrix(side, self.size) for side in (height, width))
         tall = rows @ images.reshape(count, height, width * channels)
@@ -67,18 +79,16 @@ class Resize:
 
 
 @dataclass(frozen=True)
-class RandomFlip:
+class RandomFlip(Transform):
     """Mirror each image left to right with probability one half."""
 
-    random: ClassVar[bool] = True
-
-    def __call__(self, images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    def apply(self, images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         flipped = rng.random(len(images)) < 0.5
         return np.where(flipped[:, None, None, None], images[:, :, ::-1], images)
 
 
 @dataclass(frozen=True)
-class RandomCrop:
+class RandomCrop(Transform):
     """Move each image by up to `padding` pixels along each axis; black comes in at the edges.
 
     Args:
@@ -86,9 +96,8 @@ class RandomCrop:
     """
 
     padding: int
-    random: ClassVar[bool] = True
 
-    def __call__(self, images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    def apply(self, images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         count, height, width, _ = images.shape
         border = (self.padding, self.padding)
         padded = np.pad(images, ((0, 0), border, border, (0, 0)))
@@ -98,52 +107,52 @@ class RandomCrop:
 
 
 @dataclass(frozen=True)
-class RandomRotation:
-    """Turn each float32 image about its centre, interpolating; the edges mirror what is inside.
+class RandomRotation(Transform):
+    """Rotate each image about its centre, bilinearly, mirrored beyond the edges.
 
     Args:
-        factor: an angle is drawn evenly from `-factor` to `factor` full turns.
+        factor: the angle is drawn uniformly from `-factor` to `factor` full turns.
     """
 
     factor: float
-    random: ClassVar[bool] = True
+    dtypes: ClassVar = ("float32",)
 
-    def __call__(self, images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    def apply(self, images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         angle = 2 * np.pi * rng.uniform(-self.factor, self.factor, len(images))
         cos, sin = np.cos(angle), np.sin(angle)
         return warp(images, np.stack([cos, sin, -sin, cos], axis=-1).reshape(-1, 2, 2))
 
 
 @dataclass(frozen=True)
-class RandomZoom:
-    """Stretch or squeeze each float32 image, each axis by a factor of its own.
+class RandomZoom(Transform):
+    """Stretch or squeeze each axis of each image by its own factor, mirrored beyond the edges.
 
     Args:
-        factor: an axis shows from `1 - factor` to `1 + factor` of what it showed. Beyond the
-            edges lies the image's mirror image.
+        factor: an axis shows from `1 - factor` to `1 + factor` of what it showed.
     """
 
     factor: float
-    random: ClassVar[bool] = True
+    dtypes: ClassVar = ("float32",)
 
-    def __call__(self, images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    def apply(self, images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         shown = rng.uniform(1 - self.factor, 1 + self.factor, (len(images), 2))
         return warp(images, shown[:, :, None] * np.eye(2))
 
 
 @dataclass(frozen=True)
-class RandomErasing:
+class RandomErasing(Transform):
     """Paint over a rectangle of some of the images.
 
     Args:
         probability: of an image being painted on.
-        min_area: smallest share of the image that a rectangle takes.
-        max_area: largest share.
+        min_area: smallest fraction of the image that a rectangle takes.
+        max_area: largest fraction.
         min_aspect: smallest height over width; the largest is its inverse.
         fill: the paint, for each channel, in the units of the images; `None` for the dataset's
-            mean, which `fill_in_statistics` puts in its place.
+            mean, which `fill_in_statistics` fills in.
 
-    A rectangle that would not fit into the image is drawn again.
+    Raises:
+        ValueError: if one of them is out of range or, when called, if no rectangle fits.
 
     Source: Zhong et al. 2020 (random erasing), algorithm 1.
     """
@@ -153,9 +162,17 @@ class RandomErasing:
     max_area: float = 0.4
     min_aspect: float = 0.3
     fill: tuple[float, ...] | None = None
-    random: ClassVar[bool] = True
+    dtypes: ClassVar = ("float32",)
 
-    def __call__(self, images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    def __post_init__(self):
+        areas_fit = 0 < self.min_area <= self.max_area < 1
+        if not (0 <= self.probability <= 1 and areas_fit and 0 < self.min_aspect <= 1):
+            raise ValueError(
+                "RandomErasing needs 0 <= probability <= 1, 0 < min_area <= max_area < 1 and "
+                f"0 < min_aspect <= 1; got {self}."
+            )
+
+    def apply(self, images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         _require_statistics(self, self.fill)
         erased = images.copy()
         for index in np.flatnonzero(rng.random(len(images)) < self.probability):
@@ -165,19 +182,20 @@ class RandomErasing:
 
     def draw_box(self, height: int, width: int, rng: np.random.Generator) -> tuple[int, ...]:
         """A rectangle `(top, left, height, width)` that fits into `height` by `width` pixels."""
-        while True:
+        for _ in range(1000):  # Draw again what does not fit.
             area = height * width * rng.uniform(self.min_area, self.max_area)
             aspect = rng.uniform(self.min_aspect, 1 / self.min_aspect)
             tall, wide = round((area * aspect) ** 0.5), round((area / aspect) ** 0.5)
             if tall < height and wide < width:
                 top, left = rng.integers(0, height - tall + 1), rng.integers(0, width - wide + 1)
                 return int(top), int(left), tall, wide
+        raise ValueError(f"No rectangle of {self} fits into an image of {height} x {width} pixels.")
 
 
 def fill_in_statistics(
     transforms: tuple[Transform, ...], mean: tuple[float, ...], std: tuple[float, ...]
 ) -> tuple[Transform, ...]:
-    """The transforms with a dataset's statistics where they leave their own open, as `None`.
+    """The transforms with a dataset's statistics in place of `None`.
 
     Args:
         transforms: in any order.
@@ -185,13 +203,11 @@ def fill_in_statistics(
         std: standard deviation, likewise.
     """
     statistics = {"mean": mean, "std": std, "fill": mean}
-
-    def fill_in(transform: Transform) -> Transform:
-        fields = vars(transform).items()
-        open_fields = {name for name, value in fields if value is None and name in statistics}
-        return replace(transform, **{name: statistics[name] for name in open_fields})
-
-    return tuple(fill_in(transform) for transform in transforms)
+    unset = [[name for name, x in vars(each).items() if x is None] for each in transforms]
+    return tuple(
+        replace(transform, **{name: statistics[name] for name in names if name in statistics})
+        for transform, names in zip(transforms, unset, strict=True)
+    )
 
 
 def _require_statistics(transform: Transform, *statistics: tuple[float, ...] | None) -> None:
@@ -216,7 +232,7 @@ def prepare(
         labels: one-hot float32 array `(n, num_classes)`.
         transforms: what to do to the images, in this order.
         mixing: what to do to images and labels after that, or `None`.
-        key: numbers from which all that is random follows; `None` to do nothing random.
+        key: the seed of everything random; `None` to do nothing random.
 
     Returns:
         `(images, labels)`, float32.
@@ -234,7 +250,7 @@ def warp(images: np.ndarray, matrices: np.ndarray) -> np.ndarray:
 
     Args:
         images: float32 array `(n, height, width, channels)`.
-        matrices: array `(n, 2, 2)`: what takes a place in the new image to the one in the old that
+        matrices: array `(n, 2, 2)`, from a place in the new image to the place in the old one that
             its colour comes from, both `(row, column)` from the centre, in pixels.
 
     Returns:

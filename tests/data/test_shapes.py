@@ -93,7 +93,7 @@ def test_chunks_leave_no_image_unpainted():
     ],
 )
 def test_bad_arguments_are_named_in_one_sentence(arguments, name):
-    with pytest.raises(ValueError, match=rf"^{name} must be a whole number, \d or more; got .*\.$"):
+    with pytest.raises(ValueError, match=rf"^{name} must be an integer of at least \d; got .*\.$"):
         shapes100(**arguments)
 
 

@@ -38,12 +38,26 @@ def floats(photos):
 
 
 @pytest.mark.parametrize("transform", TRANSFORMS, ids=lambda each: type(each).__name__)
-def test_a_transform_repeats_itself_and_leaves_its_input_alone(transform, floats):
-    before = floats.copy()
-    first, second = (transform(floats, np.random.default_rng(3)) for _ in range(2))
+def test_a_transform_repeats_itself_and_leaves_its_input_alone(transform, photos, floats):
+    images = photos if isinstance(transform, Normalize) else floats
+    before = images.copy()
+    first, second = (transform(images, np.random.default_rng(3)) for _ in range(2))
     np.testing.assert_array_equal(first, second)
-    np.testing.assert_array_equal(floats, before)
+    np.testing.assert_array_equal(images, before)
     assert first.dtype == "float32"
+
+
+@pytest.mark.parametrize("transform", TRANSFORMS, ids=lambda each: type(each).__name__)
+def test_images_of_another_form_are_refused(transform, photos, floats):
+    """Bytes would wrap around in an interpolation, and floats be divided by 255 once more."""
+    wrong = [photos[0], photos[..., :1], photos.astype("float64")]
+    if isinstance(transform, Normalize):
+        wrong.append(floats)
+    elif not isinstance(transform, RandomFlip | RandomCrop):
+        wrong.append(photos)
+    for images in wrong:
+        with pytest.raises(ValueError, match=rf"takes .* \(n, .*; got {images.dtype} \("):
+            transform(images, np.random.default_rng(0))
 
 
 def test_normalize_is_the_formula(photos):
@@ -108,6 +122,28 @@ def test_erasing_draws_areas_evenly():
     areas = [np.prod(erasing.draw_box(64, 64, rng)[2:]) / 64**2 for _ in range(2000)]
     assert np.mean(areas) == pytest.approx(0.21, abs=0.009)
     assert np.quantile(areas, [0.1, 0.9]) == pytest.approx([0.058, 0.362], abs=0.02)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        *({"probability": value} for value in (-0.1, 1.1, float("nan"))),
+        *({"min_area": value} for value in (0, -0.1, 0.5)),
+        *({"max_area": value} for value in (0.01, 1.0, float("nan"))),
+        *({"min_aspect": value} for value in (0, 1.1)),
+    ],
+)
+def test_an_erasing_that_cannot_be_is_refused_when_it_is_made(wrong):
+    ((name, value),) = wrong.items()
+    with pytest.raises(ValueError, match=rf"needs 0 <= probability <= 1.*; got .*{name}={value}"):
+        RandomErasing(**wrong)
+
+
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (2, 200)])
+def test_an_image_into_which_no_rectangle_fits_is_refused(height, width):
+    erasing = RandomErasing(min_area=0.3)
+    with pytest.raises(ValueError, match=f"fits into an image of {height} x {width} pixels"):
+        erasing.draw_box(height, width, np.random.default_rng(0))
 
 
 def test_an_identity_warp_changes_nothing(floats):
