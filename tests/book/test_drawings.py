@@ -69,12 +69,6 @@ def test_every_token_has_the_number_of_its_window(shift):
         assert number == row * len(starts[1]) + column
 
 
-def test_heat_is_bluer_where_values_are_larger():
-    drawing = drawings.draw_heat(np.array([[0.0, 1.0]]), 1, 0)
-    low, high = re.findall(r'fill="#(\w{6})"', drawing)
-    assert int(low[:2], 16) > int(high[:2], 16)
-
-
 def test_a_photo_is_cut_without_losing_a_pixel(rng):
     photo = np.kron(rng.integers(0, 256, (2, 2, 3)), np.ones((16, 16, 1))).astype("uint8")
     image = ElementTree.fromstring(drawings.draw_photo(photo, 16, gap=4)).find(f"{SVG}image")

@@ -13,7 +13,6 @@ from smallvit.book.drawings.tokens import Scale, draw_bars, draw_grid
 from smallvit.book.drawings.windows import (
     colour_by_place,
     draw_coverage,
-    draw_heat,
     draw_partition,
     draw_strip,
     draw_windows,
@@ -29,7 +28,6 @@ __all__ = [
     "draw_bars",
     "draw_coverage",
     "draw_grid",
-    "draw_heat",
     "draw_images",
     "draw_mixture",
     "draw_partition",

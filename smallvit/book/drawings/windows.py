@@ -110,22 +110,6 @@ def colour_by_place(rows: int, columns: int) -> list[int]:
     return [2 * row + column for row in range(rows) for column in range(columns)]
 
 
-def draw_heat(values: np.ndarray, window_size: int, shift: int, cell: float = 24) -> str:
-    """Draw a grid of tokens, bluer where `values` is larger, with windows outlined.
-
-    Args:
-        values: array `(height, width)`, from 0 to 1.
-        window_size: side of a window, in tokens.
-        shift: how far the windows are shifted down and right, in tokens.
-        cell: side of a token, in pixels.
-
-    Returns:
-        SVG markup.
-    """
-    windows = window_numbers(*values.shape, window_size, shift)
-    return draw_grid(values, Scale(0, 1), windows=windows, cell=cell)
-
-
 def draw_coverage(counts: np.ndarray, patch_size: int, cell: float = 22) -> str:
     """Draw how often each pixel of a small image is seen, with the patch in its middle outlined.
 

@@ -4,12 +4,12 @@ num_pairs = (56 * 56) ** 2
 
 
 # Exercise 2: windows counted column by column
-def window_number(i, j, width, M):
-    return (j // M) * (width // M) + i // M
+def window_number(i, j, width, Mh, Mw):
+    return (j // Mw) * (width // Mw) + i // Mh
 
 
 # Exercise 3: no swap of axes
-def my_reverse(windows, M, H, W):
+def my_reverse(windows, Mh, Mw, H, W):
     return windows.reshape(-1, H, W, windows.shape[-1])
 
 
