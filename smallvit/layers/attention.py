@@ -7,7 +7,7 @@ from typing import Any
 import keras
 from keras import layers, ops
 
-from smallvit.layers.dense import Composite, Dense, copy_initializer
+from smallvit.layers.dense import Composite, copy_initializer
 from smallvit.layers.fast import Dropout, einsum
 from smallvit.layers.masks import get_diagonal_mask, masked_softmax, to_additive
 from smallvit.layers.position import get_relative_position_index
@@ -47,7 +47,6 @@ def attend(
     return einsum("bhnm,bmhd->bnhd", dropped, value), weights
 
 
-@keras.saving.register_keras_serializable(package="smallvit")
 class SelfAttention(Composite):
     """Multi-head self-attention.
 
@@ -92,8 +91,8 @@ class SelfAttention(Composite):
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
-        self.qkv_initializer = qkv_initializer or self.for_parts["kernel_initializer"]
-        self.proj_initializer = proj_initializer or self.for_parts["kernel_initializer"]
+        self.qkv_initializer = qkv_initializer
+        self.proj_initializer = proj_initializer
         self.num_heads = to_count(num_heads, "num_heads")
         self.key_dim = None if key_dim is None else to_count(key_dim, "key_dim")
         self.qkv_bias = qkv_bias
@@ -109,10 +108,8 @@ class SelfAttention(Composite):
             )
         self.heads = (self.num_heads, self.key_dim or channels // self.num_heads)
         inner_dim = prod(self.heads)
-        qkv_start = {**self.for_parts, "kernel_initializer": self.qkv_initializer}
-        proj_start = {**self.for_parts, "kernel_initializer": self.proj_initializer}
-        self.qkv = Dense(3 * inner_dim, use_bias=self.qkv_bias, name="qkv", **qkv_start)
-        self.proj = Dense(channels, name="proj", **proj_start)
+        self.qkv = self.dense(3 * inner_dim, "qkv", self.qkv_initializer, use_bias=self.qkv_bias)
+        self.proj = self.dense(channels, "proj", self.proj_initializer)
         self.qkv.build(input_shape)
         self.proj.build((*input_shape[:-1], inner_dim))
 
@@ -120,15 +117,12 @@ class SelfAttention(Composite):
         self, tokens: Any, attn_mask: Any = None, return_attention_scores: bool = False
     ) -> Any:
         num_tokens = tokens.shape[1]
-        query, key, value = (
-            ops.reshape(x, (-1, num_tokens, *self.heads))
-            for x in ops.split(self.qkv(tokens), 3, axis=-1)
-        )
-        mask = self.additive_mask(attn_mask, query)
-        mixed, weights = attend(
-            query * self.scale, key, value, self.position_bias(), mask, self.attn_drop
-        )
-        output = self.proj_drop(self.proj(ops.reshape(mixed, (-1, num_tokens, prod(self.heads)))))
+        projected = ops.split(self.qkv(tokens), 3, axis=-1)
+        query, key, value = (ops.reshape(x, (-1, num_tokens, *self.heads)) for x in projected)
+        bias, mask = self.position_bias(), self.additive_mask(attn_mask, query)
+        mixed, weights = attend(query * self.scale, key, value, bias, mask, self.attn_drop)
+        mixed = ops.reshape(mixed, (-1, num_tokens, prod(self.heads)))  # the heads side by side
+        output = self.proj_drop(self.proj(mixed))
         return (output, weights) if return_attention_scores else output
 
     @property
@@ -145,7 +139,6 @@ class SelfAttention(Composite):
         return None if attn_mask is None else to_additive(attn_mask, query)
 
 
-@keras.saving.register_keras_serializable(package="smallvit")
 class LocalitySelfAttention(SelfAttention):
     """Self-attention that looks away from itself, with a temperature it learns (LSA).
 
@@ -213,7 +206,6 @@ class LocalitySelfAttention(SelfAttention):
         return diagonal if mask is None else mask + diagonal
 
 
-@keras.saving.register_keras_serializable(package="smallvit")
 class WindowAttention(SelfAttention):
     """Multi-head self-attention within windows, with a relative position bias.
 
@@ -256,7 +248,6 @@ class WindowAttention(SelfAttention):
         return ops.take(table, self.relative_position_index, axis=1)[None]
 
 
-@keras.saving.register_keras_serializable(package="smallvit")
 class LocalityWindowAttention(WindowAttention, LocalitySelfAttention):
     """Attention within windows, with a relative position bias and locality, as in SL-Swin.
 

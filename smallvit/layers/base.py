@@ -20,6 +20,11 @@ class Layer(layers.Layer):
 
     axes = "batch, ..., channels"
 
+    def __init_subclass__(cls, **kwargs: Any):
+        super().__init_subclass__(**kwargs)
+        package = cls.__module__.split(".")[0]
+        keras.saving.register_keras_serializable(package)(cls)  # saved models find it by name
+
     def __new__(cls, *args: Any, **kwargs: Any) -> "Layer":
         layer = super().__new__(cls, *args, **kwargs)
         _, *names = inspect.signature(cls.__init__).parameters

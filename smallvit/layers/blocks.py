@@ -14,14 +14,13 @@ from smallvit.layers.attention import (
     WindowAttention,
 )
 from smallvit.layers.base import Layer
-from smallvit.layers.dense import Composite, Dense
+from smallvit.layers.dense import Composite
 from smallvit.layers.fast import Dropout, gelu
 from smallvit.layers.masks import get_attn_mask
 from smallvit.layers.sizes import GRID, SEQUENCE, Size, clamp_window, to_count, to_pair
 from smallvit.layers.windows import crop_grid, pad_grid, roll_grid, window_partition, window_reverse
 
 
-@keras.saving.register_keras_serializable(package="smallvit")
 class DropPath(Layer):
     """Drop a whole residual branch, sample by sample (stochastic depth).
 
@@ -57,7 +56,6 @@ class DropPath(Layer):
         return keras.random.dropout(x, self.rate, per_sample, seed=self.seed_generator)
 
 
-@keras.saving.register_keras_serializable(package="smallvit")
 class Mlp(Composite):
     """Two dense layers with an exact GELU between them, applied to each token.
 
@@ -84,12 +82,12 @@ class Mlp(Composite):
         super().__init__(**kwargs)
         self.hidden_dim = to_count(hidden_dim, "hidden_dim")
         self.out_activation = keras.activations.get(out_activation)
-        self.fc1 = Dense(self.hidden_dim, name="fc1", **self.for_parts)
+        self.fc1 = self.dense(self.hidden_dim, "fc1")
         self.hidden_drop = Dropout(hidden_drop, dtype=self.dtype_policy, name="hidden_drop")
         self.proj_drop = Dropout(proj_drop, dtype=self.dtype_policy, name="proj_drop")
 
     def build(self, input_shape: tuple) -> None:
-        self.fc2 = Dense(input_shape[-1], name="fc2", **self.for_parts)
+        self.fc2 = self.dense(input_shape[-1], "fc2")
         self.fc1.build(input_shape)
         self.fc2.build((*input_shape[:-1], self.hidden_dim))
         self.input_spec = layers.InputSpec(min_ndim=2, axes={-1: input_shape[-1]})
@@ -99,7 +97,6 @@ class Mlp(Composite):
         return self.proj_drop(self.out_activation(self.fc2(x)))
 
 
-@keras.saving.register_keras_serializable(package="smallvit")
 class TransformerBlock(Composite):
     """Attention among all tokens, then an MLP, each on a residual branch with the norm first.
 
@@ -168,18 +165,14 @@ class TransformerBlock(Composite):
             **(temperature if locality else {}),
             **self.for_parts,
         )
+        drops = {"hidden_drop": hidden_drop, "proj_drop": mlp_drop}
         self.make_mlp = partial(
-            Mlp,
-            hidden_drop=hidden_drop,
-            proj_drop=mlp_drop,
-            out_activation=out_activation,
-            name="mlp",
-            **self.for_parts,
+            Mlp, out_activation=out_activation, name="mlp", **drops, **self.for_parts
         )
         self.mlp_ratio = mlp_ratio
         self.drop_path = drop_path
         self.locality = locality
-        self.norm1, self.norm2 = (self.layer_norm(name, epsilon) for name in ("norm1", "norm2"))
+        self.norm1, self.norm2 = (self.layer_norm(f"norm{n}", epsilon) for n in (1, 2))
         self.drop_path1, self.drop_path2 = (
             DropPath(drop_path, dtype=self.dtype_policy, name=f"drop_path{n}") for n in (1, 2)
         )
@@ -207,7 +200,6 @@ class TransformerBlock(Composite):
         return self.attn(x, return_attention_scores=True)
 
 
-@keras.saving.register_keras_serializable(package="smallvit")
 class SwinTransformerBlock(TransformerBlock):
     """A transformer block on a grid of tokens, with attention within windows.
 

@@ -70,6 +70,13 @@ class Composite(Layer):
             "dtype": self.dtype_policy,
         }
 
+    def dense(
+        self, units: int, name: str, kernel_initializer: Any = None, use_bias: bool = True
+    ) -> Dense:
+        """A dense layer that starts as this layer says, or with an initializer of its own."""
+        own = {} if kernel_initializer is None else {"kernel_initializer": kernel_initializer}
+        return Dense(units, use_bias=use_bias, name=name, **{**self.for_parts, **own})
+
     def layer_norm(self, name: str, epsilon: float = 1e-5) -> layers.LayerNormalization:
         """A LayerNormalization of the layer's own dtype."""
         return layers.LayerNormalization(epsilon=epsilon, dtype=self.dtype_policy, name=name)

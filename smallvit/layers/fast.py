@@ -85,12 +85,9 @@ class Dropout(layers.Dropout):
 
 @fuse
 def drop(inputs: Any, rate: float, seed: Any) -> Any:
-    """Zero elements, each with probability `rate`, and divide the others by `1 - rate`.
+    """Zero elements of `(batch, count)`, each with probability `rate`, and scale up the others.
 
-    Args:
-        inputs: floats `(batch, count)`.
-        rate: from 0 up to but not including 1.
-        seed: two integers, as `keras.random.SeedGenerator.next` gives them.
+    The seed is two integers, as `keras.random.SeedGenerator.next` gives them.
     """
     bits = draw_bits(ops.shape(inputs), seed)
     keep = ops.cast(bits >= uint32(round(rate * 2**32)), inputs.dtype)
@@ -98,23 +95,16 @@ def drop(inputs: Any, rate: float, seed: Any) -> Any:
 
 
 def draw_bits(shape: tuple, seed: Any) -> Any:
-    """Draw independent uniform uint32 values.
-
-    Args:
-        shape: of the result, one axis at least. A sample's bits, along the first axis, do not
-            depend on how many samples there are.
-        seed: two integers, as `keras.random.SeedGenerator.next` gives them.
-    """
+    """Draw independent uniform uint32 values; no sample's depend on how many samples there are."""
     first, second = ops.unstack(ops.cast(seed, "uint32"))
     seeds = ops.reshape(hash_places(2 * shape[0], first, second), (-1, 2, 1))
     return ops.reshape(hash_places(prod(shape[1:]), seeds[:, 0], seeds[:, 1]), shape)
 
 
 def hash_places(count: int, first: Any, second: Any) -> Any:
-    """Hash the integers from 0 to `count - 1`, once for each pair of seeds.
+    """Hash the integers below `count` for each pair of seeds: uint32 `(pairs, count)`.
 
-    The pairs' halves are uint32 tensors `(pairs, 1)`, or without axes for a single pair; the result
-    is `(pairs, count)`, or `(count,)`.
+    `first` and `second` are uint32 `(pairs, 1)`, or without axes for a result `(count,)`.
     """
     places = ops.cast(ops.arange(count, dtype="int32"), "uint32")
     return scramble(ops.bitwise_xor(places, scramble(first, second)), second)

@@ -12,7 +12,6 @@ MASKED = -100.0
 """What a window mask adds to a forbidden score, and the most that counts as forbidden: after the
 softmax nothing is left of it in float32."""
 
-
 DIAGONAL = -10_000.0
 """What the diagonal mask adds to a token's score with itself. A learnt temperature can make that
 score far larger than `MASKED`; this is more than any score makes up for, and finite in float16."""
@@ -45,9 +44,8 @@ def get_attn_mask(input_resolution: Size, window_size: Size, shift_size: Size) -
     padded = pad_to_multiple(grid, window)
     if shift == (0, 0) and padded == grid:
         return None
-    row_regions, column_regions = (
-        _axis_regions(*axis) for axis in zip(grid, padded, shift, strict=True)
-    )
+    axes = zip(grid, padded, shift, strict=True)
+    row_regions, column_regions = (_axis_regions(*axis) for axis in axes)
     regions = 3 * row_regions[:, None] + column_regions[None, :]
     rows, columns = padded[0] // window[0], padded[1] // window[1]
     regions = regions.reshape(rows, window[0], columns, window[1]).swapaxes(1, 2)
@@ -57,10 +55,7 @@ def get_attn_mask(input_resolution: Size, window_size: Size, shift_size: Size) -
 
 
 def get_diagonal_mask(num_tokens: int) -> np.ndarray:
-    """Mask that keeps each token from attending to itself.
-
-    Args:
-        num_tokens: tokens `N` that attend to one another, a class token included.
+    """Mask that keeps each of `N` tokens, a class token included, from attending to itself.
 
     Returns:
         float32 array `(1, N, N)`, -10,000 on the diagonal and 0 elsewhere.
@@ -71,11 +66,10 @@ def get_diagonal_mask(num_tokens: int) -> np.ndarray:
 
 
 def to_additive(attn_mask: Any, query: Any) -> Any:
-    """Turn an attention mask into what is added to the scores.
+    """Turn a mask of booleans (`True`: may attend) or floats into what is added to the scores.
 
     Args:
-        attn_mask: array `(num_windows, N, N)`: booleans, `True` if a token may attend to another,
-            or floats to add.
+        attn_mask: array `(num_windows, N, N)`.
         query: tensor `(batch * num_windows, N, num_heads, key_dim)`.
 
     Returns:
@@ -109,12 +103,8 @@ def to_additive(attn_mask: Any, query: Any) -> Any:
 def masked_softmax(scores: Any, mask: Any) -> Any:
     """Attention weights under an additive mask; 0 for a token that may attend to none.
 
-    Args:
-        scores: tensor `(batch * num_windows, num_heads, N, N)`.
-        mask: tensor `(num_windows, N, N)`, of which -100 or less forbids.
-
-    Returns:
-        Tensor `(batch, num_windows, num_heads, N, N)`.
+    From scores `(batch * num_windows, num_heads, N, N)` and a mask `(num_windows, N, N)`, of which
+    -100 or less forbids, to weights `(batch, num_windows, num_heads, N, N)`.
     """
     mask = mask[:, None]  # for all heads
     may_attend = ops.max(mask, axis=-1, keepdims=True) > MASKED

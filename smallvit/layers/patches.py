@@ -3,10 +3,9 @@
 from math import prod
 from typing import Any
 
-import keras
 from keras import layers, ops
 
-from smallvit.layers.dense import Composite, Dense
+from smallvit.layers.dense import Composite
 from smallvit.layers.sizes import GRID, Size, check_shape, count_tiles, to_count, to_pair
 from smallvit.layers.windows import pad_grid, window_partition
 
@@ -77,7 +76,6 @@ class _Tokens(Composite):
         return (input_shape[0], rows, columns, self.embed_dim)
 
 
-@keras.saving.register_keras_serializable(package="smallvit")
 class PatchEmbed(_Tokens):
     """Patches to tokens: `patchify`, then one linear map shared by all patches.
 
@@ -104,7 +102,7 @@ class PatchEmbed(_Tokens):
         **kwargs: Any,
     ):
         super().__init__(patch_size, embed_dim, **kwargs)
-        self.proj = Dense(self.embed_dim, name="proj", **self.for_parts)
+        self.proj = self.dense(self.embed_dim, "proj")
         self.norm = self.layer_norm("norm") if norm else layers.Identity()
         self.input_norm = self.layer_norm("input_norm") if input_norm else layers.Identity()
 
@@ -121,7 +119,6 @@ class PatchEmbed(_Tokens):
         return self.norm(self.proj(self.input_norm(patches)))
 
 
-@keras.saving.register_keras_serializable(package="smallvit")
 class PatchMerging(_Tokens):
     """Halve a grid: each 2 x 2 neighbourhood becomes one token.
 
@@ -142,7 +139,7 @@ class PatchMerging(_Tokens):
     def __init__(self, embed_dim: int, norm: bool = True, **kwargs: Any):
         super().__init__(2, embed_dim, **kwargs)
         self.norm = self.layer_norm("norm") if norm else layers.Identity()
-        self.reduction = Dense(self.embed_dim, use_bias=False, name="reduction", **self.for_parts)
+        self.reduction = self.dense(self.embed_dim, "reduction", use_bias=False)
 
     def build(self, input_shape: tuple) -> None:
         super().build(input_shape)
@@ -158,7 +155,6 @@ class PatchMerging(_Tokens):
         return self.reduction(self.norm(x))
 
 
-@keras.saving.register_keras_serializable(package="smallvit")
 class ShiftedPatchTokenization(_Tokens):
     """Patches to tokens that also see half a patch beyond their borders (SPT).
 
@@ -181,7 +177,7 @@ class ShiftedPatchTokenization(_Tokens):
     def __init__(self, patch_size: Size, embed_dim: int, epsilon: float = 1e-5, **kwargs: Any):
         super().__init__(patch_size, embed_dim, **kwargs)
         self.norm = self.layer_norm("norm", epsilon)
-        self.proj = Dense(self.embed_dim, name="proj", **self.for_parts)
+        self.proj = self.dense(self.embed_dim, "proj")
 
     def build(self, input_shape: tuple) -> None:
         super().build(input_shape)

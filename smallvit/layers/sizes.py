@@ -43,10 +43,7 @@ def to_choice(value: Any, name: str, choices: Sequence) -> Any:
 def check_shape(shape: Sequence[int | None], axes: str, name: str = "The input") -> None:
     """Refuse a shape of another rank, or one with an unknown size other than the batch's.
 
-    Args:
-        shape: the shape to check.
-        axes: the names of its axes, such as `GRID` and `SEQUENCE`; `...` stands for any number.
-        name: what to call the tensor in the error message.
+    `axes` names the axes, as `GRID` and `SEQUENCE` do; `...` stands for any number of them.
     """
     rank = axes.count(",") + 1
     if (len(shape) != rank and "..." not in axes) or None in shape[1:]:
@@ -69,20 +66,13 @@ def count_tiles(resolution: Size, tile: Size, name: str) -> Pair:
 def clamp_window(
     input_resolution: Size, window_size: Size, shift_size: Size = 0
 ) -> tuple[Pair, Pair]:
-    """Fit a window and its shift to a grid, each axis on its own.
+    """Fit a window and its shift to a grid, each axis on its own; all are in tokens.
 
-    A window at least as long as an axis is cut to that axis and not shifted along it.
-
-    Args:
-        input_resolution: height and width of the token grid.
-        window_size: height and width of a window, in tokens.
-        shift_size: how far the windows are shifted down and right, in tokens.
+    A window at least as long as an axis is cut to that axis and not shifted along it. A shift has
+    to be smaller than the window it moves.
 
     Returns:
         `(window_size, shift_size)`, both as `(height, width)`.
-
-    Raises:
-        ValueError: if a shift is not smaller than the window it moves.
 
     Source: microsoft/Swin-Transformer, `SwinTransformerBlock.__init__`, per axis as in timm.
     """

@@ -9,7 +9,6 @@ from smallvit.layers.base import Layer
 from smallvit.layers.sizes import SEQUENCE
 
 
-@keras.saving.register_keras_serializable(package="smallvit")
 class PositionEmbedding(Layer):
     """Add one learnt vector to each token, according to its position.
 
@@ -35,7 +34,6 @@ class PositionEmbedding(Layer):
         return ops.cast(tokens, self.compute_dtype) + self.position
 
 
-@keras.saving.register_keras_serializable(package="smallvit")
 class ClassToken(Layer):
     """Put one learnt token before a sequence, for the head to read.
 

@@ -49,8 +49,8 @@ def window_reverse(windows: Any, window_size: Size, height: int, width: int) -> 
     Args:
         windows: array or tensor `(batch * num_windows, Mh, Mw, channels)`, any dtype.
         window_size: height `Mh` and width `Mw` of a window, in tokens.
-        height: height of the grid, in tokens.
-        width: width of the grid, in tokens.
+        height: of the grid, in tokens.
+        width: of the grid, in tokens.
 
     Returns:
         Tensor `(batch, height, width, channels)`.

@@ -26,17 +26,14 @@ def count_parameters(layer: layers.Layer) -> int:
 
 
 def count_macs(model: keras.Model) -> int:
-    """Count the multiply-accumulates of one image's way through a model.
+    """Count the multiply-accumulates of one image's way through a model of this package.
 
-    Counted are the products of matrices, which is where the work is: dense layers, whatever
-    layer they are part of, and in attention both the scores (queries times keys) and the mixing
-    (weights times values), for masked pairs and padded tokens as well, since they are computed,
-    too. Not counted is what happens number by number: biases, norms, softmax, activations,
-    masks. A training step takes about three times as many: every product has two others in the
-    backward pass, one for each factor's gradient.
-
-    Args:
-        model: one that a function of this package built.
+    Counted are the products of matrices, which is where the work is: dense layers, convolutions,
+    and in attention both the scores (queries times keys) and the mixing (weights times values), for
+    masked pairs and padded tokens as well, since they are computed, too. Not counted is what
+    happens element by element: biases, norms, softmax, activations, masks. A training step takes
+    about three times as many: every product has two others in the backward pass, one for each
+    factor's gradient.
 
     Returns:
         Multiply-accumulates; twice that many are FLOPs in the strict sense, though papers often
@@ -48,8 +45,8 @@ def count_macs(model: keras.Model) -> int:
     Source: Lee, Lee and Song 2021 (arXiv 2112.13492) report 189.8, 199.2, 242.3 and 284.9 "MFLOPs"
     for ViT, SL-ViT, Swin and SL-Swin. This function reproduces them from 0.1 to 0.2 percent below
     with 200 classes and images of 64 x 64 in twice as large patches, hence as many tokens: Tiny
-    ImageNet, not CIFAR. One more operation for each number that a LayerNormalization puts
-    out closes the gap. On CIFAR-100 the same models take 187.7, 190.1, 241.0 and 279.9 million.
+    ImageNet, not CIFAR. One more operation per element that a LayerNormalization puts out closes
+    the gap. On CIFAR-100 the same models take 187.7, 190.1, 241.0 and 279.9 million.
     """
     return sum(_layer_macs(layer) for layer in model.layers)
 

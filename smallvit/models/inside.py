@@ -10,10 +10,7 @@ from smallvit.layers.blocks import TransformerBlock
 
 
 def look_inside(model: keras.Model) -> keras.Model:
-    """A model that returns, from the same layers and weights, what each block makes.
-
-    Args:
-        model: one that `swin_transformer` or `vision_transformer` built.
+    """A Swin or ViT that returns, from the same layers and weights, what each block makes.
 
     Returns:
         Model from the same images to a dict: under a block's name its output tokens,
@@ -32,11 +29,8 @@ def look_inside(model: keras.Model) -> keras.Model:
         inside[layer.name], inside[f"{layer.name}_attention"] = tokens, weights
         return tokens
 
-    again = keras.models.clone_model(
-        keras.Model(model.input, model.output),  # not compiled
-        clone_function=lambda layer: layer,
-        call_function=call,
-    )
+    plain = keras.Model(model.input, model.output)  # not compiled
+    again = keras.models.clone_model(plain, clone_function=lambda layer: layer, call_function=call)
     return keras.Model(again.input, {"logits": again.output, **inside})
 
 
@@ -56,10 +50,7 @@ class _WithAttention(keras.layers.Layer):
 
 
 def get_temperatures(model: keras.Model) -> dict[str, np.ndarray]:
-    """What each block multiplies its scores by, learnt or not.
-
-    Args:
-        model: one that `swin_transformer` or `vision_transformer` built.
+    """What each block of a Swin or ViT multiplies its scores by, learnt or not.
 
     Returns:
         Under each block's name a float array: `(num_heads,)`, or `(1,)` if the whole block has one.

@@ -30,7 +30,7 @@ class SwinConfig(TransformerConfig):
 
     Args:
         depths: blocks per stage. A stage of 0 blocks is only the merging that leads to it.
-        num_heads: attention heads per stage.
+        num_heads: attention heads per stage, as many elements as `depths`.
         window_size: height and width of a window, in tokens.
         shifted_windows: whether every second block shifts its windows by half of their size.
         position_embedding: whether to add a learnt absolute position embedding. Without it, the
@@ -39,10 +39,6 @@ class SwinConfig(TransformerConfig):
         norm: whether mergings and the head have their LayerNormalization.
         proj_drop_rate: dropout rate of each branch's output, element by element.
         relative_position_bias_initializer: of the tables of relative position biases.
-
-    Raises:
-        ValueError: if a field has another type or range, or `depths` and `num_heads` differ in
-            length.
     """
 
     patch_size: Extent = 2
@@ -62,10 +58,8 @@ class SwinConfig(TransformerConfig):
     def __post_init__(self):
         super().__post_init__()
         if not self.depths or len(self.depths) != len(self.num_heads):
-            raise ValueError(
-                "depths and num_heads must have one element per stage; "
-                f"got {self.depths} and {self.num_heads}."
-            )
+            got = f"got {self.depths} and {self.num_heads}"
+            raise ValueError(f"depths and num_heads must have one element per stage; {got}.")
 
 
 SWIN_KERAS = SwinConfig(
@@ -109,10 +103,6 @@ SL_SWIN_PAPER = replace(SWIN_PAPER, shifted_patches=True, locality=True)
 
 def swin_transformer(config: SwinConfig, name: str = "swin") -> keras.Model:
     """Build a Swin Transformer as a functional Keras model.
-
-    Args:
-        config: what it is made of; `SWIN_KERAS` and `SWIN_PAPER` are published ones.
-        name: the model's name.
 
     Returns:
         Model from images `(batch, height, width, channels)`, floats scaled as the recipe says, to

@@ -1,6 +1,7 @@
 """Vision Transformers: attention among all tokens, and the models that were published."""
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Literal
 
 import keras
@@ -29,8 +30,8 @@ class VitConfig(TransformerConfig):
         input_norm: whether patch embedding normalises its patches first, as shifted patch
             tokenization does.
         head_dims: hidden layers of the head, each with a GELU.
-        temperature_as: how the temperature acts on the scores.
-        temperature_per: how many temperatures a block learns.
+        temperature_as, temperature_per: how the temperature acts on the scores, and how many a
+            block learns; see `LocalitySelfAttention`.
         out_activation: activation after an MLP's second layer.
         epsilon: of the LayerNormalizations.
         mlp_drop_rate: dropout rate of the MLPs' output.
@@ -38,9 +39,6 @@ class VitConfig(TransformerConfig):
         qkv_initializer: of the kernels for queries, keys and values; `None` for that of the others.
         proj_initializer: of the attention's output projections; `None` for that of the others.
         token_initializer: of the class token.
-
-    Raises:
-        ValueError: if a field has another type or range.
     """
 
     depth: Count = 9
@@ -113,10 +111,6 @@ SL_VIT_PAPER = replace(VIT_PAPER, shifted_patches=True, locality=True)
 def vision_transformer(config: VitConfig, name: str = "vit") -> keras.Model:
     """Build a Vision Transformer as a functional Keras model.
 
-    Args:
-        config: what it is made of; the constants of this module are published ones.
-        name: the model's name.
-
     Returns:
         Model from images `(batch, height, width, channels)`, floats scaled as the recipe says, to
         logits `(batch, num_classes)`, float32 whatever the dtype policy; without a head, to what
@@ -125,16 +119,14 @@ def vision_transformer(config: VitConfig, name: str = "vit") -> keras.Model:
     Source: Dosovitskiy et al. 2021 (ViT), equations 1 to 4; Lee, Lee and Song 2021.
     """
     starts = config.initializers()
-    embed_arguments = {"embed_dim": config.embed_dim, "name": "patch_embed", **starts}
     if config.shifted_patches:
-        embed = ShiftedPatchTokenization(
-            config.patch_size, epsilon=config.epsilon, **embed_arguments
-        )
+        embed = partial(ShiftedPatchTokenization, epsilon=config.epsilon)
     else:
-        embed = PatchEmbed(config.patch_size, input_norm=config.input_norm, **embed_arguments)
+        embed = partial(PatchEmbed, input_norm=config.input_norm)
 
     images = keras.Input((*to_pair(config.image_size), config.channels), name="images")
-    x = layers.Reshape((-1, config.embed_dim), name="tokens")(embed(images))
+    x = embed(config.patch_size, config.embed_dim, name="patch_embed", **starts)(images)
+    x = layers.Reshape((-1, config.embed_dim), name="tokens")(x)
     if config.pool == "token":
         x = ClassToken(config.token_initializer, name="class_token")(x)
     x = PositionEmbedding(config.position_initializer, name="position_embedding")(x)

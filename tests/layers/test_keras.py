@@ -231,3 +231,11 @@ def test_an_activation_that_would_be_loaded_as_another_is_not_saved():
     with pytest.raises(ValueError, match="would be loaded as another function"):
         Mlp(4, out_activation=keras.ops.gelu).get_config()
     assert Mlp(4, out_activation=keras.activations.gelu).get_config()["out_activation"] == "gelu"
+
+
+def test_a_subclass_elsewhere_takes_no_name_of_ours():
+    ours = keras.saving.get_registered_object("smallvit>Mlp")
+    theirs = type("Mlp", (Mlp,), {"__module__": "theirs.layers"})
+    assert ours is Mlp
+    assert keras.saving.get_registered_object("smallvit>Mlp") is Mlp
+    assert keras.saving.get_registered_name(theirs) == "theirs>Mlp"
