@@ -151,7 +151,7 @@ class AutoAugment(Transform):
     Source: Cubuk et al. 2019 (AutoAugment), section 3.
     """
 
-    dtypes: ClassVar = ("uint8",)
+    dtype: ClassVar = "uint8"
 
     def apply(self, images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         count, height, width, _ = images.shape

@@ -1,5 +1,6 @@
 """Read CIFAR-10 and CIFAR-100 from a local copy or a download, and never anything else instead."""
 
+import contextlib
 import gzip
 import hashlib
 import io
@@ -7,8 +8,7 @@ import os
 import pickle
 import tarfile
 import zipfile
-import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar
@@ -19,10 +19,7 @@ from smallvit.data.errors import DataError, one_sentence
 
 Split = tuple[np.ndarray, np.ndarray]
 
-_LIMIT = (
-    2**28
-)  # Bytes that a copy, unpacked, or a file of one may have; the published have 2**27.5.
-_SPLITS = ("train", "test")
+_LIMIT = 2**28  # Bytes that a copy may have, unpacked; the published ones have 2**27.5.
 
 
 @dataclass(frozen=True)
@@ -30,12 +27,12 @@ class Cifar:
     """How one of the two datasets is published.
 
     Args:
-        title: what people call it.
+        title: its name in messages.
         archive: the published file.
         folder: what the archive unpacks to.
-        npz: how a copy in NumPy's format is called.
+        npz: file name of a copy in NumPy's format.
         md5: checksum of the archive.
-        train: names of the files with training images, with their MD5 checksums.
+        train: names of the files with training images, and their MD5 checksums.
         test: likewise for the test images.
         labels: key of the labels in these files.
         classes: the classes' names, in the order of the labels.
@@ -53,24 +50,20 @@ class Cifar:
 
     @property
     def files(self) -> dict[str, str]:
-        """All files with images, with their MD5 checksums."""
+        """All files with images, and their MD5 checksums."""
         return self.train | self.test
 
     @property
     def expected(self) -> str:
         """What a folder may hold."""
-        return (
-            f"{self.folder}/ with the files {', '.join(self.train)} and {', '.join(self.test)}, "
-            f"{self.archive} or {self.npz}"
-        )
+        files = f"{', '.join(self.train)} and {', '.join(self.test)}"
+        return f"{self.folder}/ with the files {files}, {self.archive} or {self.npz}"
 
     @property
     def remedy(self) -> str:
         """What to do about a damaged copy."""
-        return (
-            f"replace it with a fresh copy of {self.archive} from "
-            "https://www.cs.toronto.edu/~kriz/cifar.html"
-        )
+        site = "https://www.cs.toronto.edu/~kriz/cifar.html"
+        return f"replace it with a fresh copy of {self.archive} from {site}"
 
 
 _CIFAR100_CLASSES = """
@@ -116,22 +109,15 @@ CIFAR10 = Cifar(
 
 
 def load_cifar100(data_dir: str | os.PathLike | None = None) -> tuple[Split, Split]:
-    """Load CIFAR-100 with its 100 fine labels; arguments and errors as for `load_cifar`.
-
-    Returns:
-        `(x_train, y_train), (x_test, y_test)`: images uint8 `(N, 32, 32, 3)`, 0 to 255, red first;
-        labels int64 `(N,)`, 0 to 99. The published set has 50,000 and 10,000 images; a local
-        copy may hold fewer.
-    """
-    train, test, _ = load_cifar(CIFAR100, data_dir)
-    return train, test
+    """Training and test set of CIFAR-100; arguments, sets and errors as for `load_cifar`."""
+    return load_cifar(CIFAR100, data_dir)[:2]
 
 
 def load_cifar(form: Cifar, data_dir: str | os.PathLike | None = None) -> tuple[Split, Split, bool]:
     """Load one of the two datasets.
 
-    The first of these that is given is read, and only that one: `data_dir`, the environment
-    variable `SMALLVIT_DATA`, a download of the published archive (160 MiB), which Keras keeps.
+    Only the first of these that is given is read: `data_dir`, the environment variable
+    `SMALLVIT_DATA`, a download of the published archive (160 MiB), which Keras keeps.
 
     Args:
         form: `CIFAR10` or `CIFAR100`.
@@ -140,8 +126,9 @@ def load_cifar(form: Cifar, data_dir: str | os.PathLike | None = None) -> tuple[
             order; or the path of such an archive or `.npz`.
 
     Returns:
-        Training images and labels, test images and labels, and whether the files are the
-        published ones, by their checksums.
+        Training and test set, and whether the files are the published ones, by their checksums. A
+        set is images, uint8 `(N, 32, 32, 3)`, red first, and (fine) labels, int64 `(N,)`. The
+        published ones have 50,000 and 10,000 images; a local copy may hold fewer.
 
     Raises:
         DataError: if there is no copy there, or it is damaged, unsafe, too large or of another
@@ -160,19 +147,14 @@ def load_cifar(form: Cifar, data_dir: str | os.PathLike | None = None) -> tuple[
             for name, (content, _) in files.items()
         )
         train, test = (
-            _join([_parse_batch(form, *files[name]) for name in names])
-            for names in (form.train, form.test)
+            [_parse(form, *files[name]) for name in names] for names in (form.train, form.test)
         )
-        return train, test, published
+        return _join(train), _join(test), published
 
 
 def _join(splits: list[Split]) -> Split:
-    images, labels = zip(*splits, strict=True)
-    return (
-        (images[0], labels[0])
-        if len(splits) == 1
-        else (np.concatenate(images), np.concatenate(labels))
-    )
+    images, labels = map(np.concatenate, zip(*splits, strict=True))
+    return images, labels
 
 
 def _find(form: Cifar, path: Path) -> Path:
@@ -182,13 +164,13 @@ def _find(form: Cifar, path: Path) -> Path:
             f"{path} does not exist; point data_dir or SMALLVIT_DATA at a folder that holds "
             f"{form.expected}."
         )
-    if path.is_file():
-        if path.name.endswith((".tar.gz", ".npz")):
-            return path
+    if path.is_file() and not path.name.endswith((".tar.gz", ".npz")):
         raise DataError(
             f"{path} is neither a folder nor a .tar.gz or .npz file; point data_dir or "
             f"SMALLVIT_DATA at {form.archive}, {form.npz} or the folder that holds one."
         )
+    if path.is_file():
+        return path
     for folder in (path / form.folder, path):
         if all((folder / name).is_file() for name in form.files):
             return folder
@@ -215,76 +197,85 @@ def _download(form: Cifar) -> Path:
         ) from error
 
 
-def _read_folder(form: Cifar, folder: Path) -> dict[str, tuple[bytes, str]]:
+def _read_folder(form: Cifar, folder: Path) -> dict[str, tuple[bytearray, str]]:
     """Content and description of each file with images."""
     files = {}
     for name in form.files:
         with (folder / name).open("rb") as stream:
-            files[name] = _read_limited(stream, str(folder / name)), str(folder / name)
+            files[name] = _read_limited(stream, folder / name), f"{folder / name}"
     return files
 
 
-def _read_archive(form: Cifar, path: Path) -> dict[str, tuple[bytes, str]]:
+def _read_archive(form: Cifar, path: Path) -> dict[str, tuple[bytearray, str]]:
     """The same from an archive, in memory: nothing is unpacked, so nothing can land anywhere."""
-    names, files = {f"{form.folder}/{name}": name for name in form.files}, {}
-    try:
+    members, found = {name: f"{form.folder}/{name}" for name in form.files}, {}
+    with _parsing(f"{path} is cut short or no gzipped tar archive; {form.remedy}."):
         with gzip.open(path) as stream:
-            content = _read_limited(stream, str(path))  # To the end, where the checksum is.
+            content = _read_limited(stream, path)  # To the end, where the checksum is.
         with tarfile.open(fileobj=io.BytesIO(content), mode="r:") as archive:
             for member in archive:
                 name = str(PurePosixPath(member.name))  # Without a leading "./".
-                if member.isreg() and not member.issparse() and name in names:
-                    content = archive.extractfile(member).read()
-                    files[names[name]] = content, f"{name} in {path}"
-    except (tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError) as error:
-        raise DataError(f"{path} is cut short or no gzipped tar archive; {form.remedy}.") from error
-    for name in names:
-        _take(files, names[name], str(path), form, name)
-    return files
+                if member.isreg() and not member.issparse() and name in members.values():
+                    found[name] = archive.extractfile(member).read()
+    return {
+        name: (_take(found, member, path, form), f"{member} in {path}")
+        for name, member in members.items()
+    }
 
 
-def _read_limited(stream: io.BufferedIOBase, source: str) -> bytes:
+def _read_npz(form: Cifar, path: Path) -> tuple[Split, Split]:
+    if not zipfile.is_zipfile(path):
+        raise DataError(f"{path} is cut short or no .npz file; save it again with numpy.savez.")
+    with _parsing(f"{path} is damaged inside; save it again with numpy.savez."):
+        with zipfile.ZipFile(path) as file:
+            if sum(member.file_size for member in file.infolist()) > _LIMIT:
+                raise _too_large(path)
+        with np.load(path, allow_pickle=False) as file:
+            try:
+                arrays = dict(file)
+            except ValueError as error:
+                raise DataError(
+                    f"{path} holds something other than plain arrays, and Python objects are never "
+                    "loaded; save uint8 images and integer labels with numpy.savez."
+                ) from error
+    train, test = (
+        _check(
+            *(_take(arrays, f"{letter}_{split}", path, form) for letter in "xy"),
+            (32, 32, 3),
+            f"{split} in {path}",
+            form,
+        )
+        for split in ("train", "test")
+    )
+    return train, test
+
+
+def _read_limited(stream: io.BufferedIOBase, source: Path) -> bytearray:
     content = bytearray()
     while chunk := stream.read(2**20):
         content += chunk
         if len(content) > _LIMIT:
-            _refuse_size(source)
-    return bytes(content)
+            raise _too_large(source)
+    return content
 
 
-def _refuse_size(source: str) -> None:
-    raise DataError(
+def _too_large(source: Path) -> DataError:
+    return DataError(
         f"{source} holds more than {_LIMIT >> 20} MiB, which no copy of CIFAR does; point data_dir "
         "or SMALLVIT_DATA at another one."
     )
 
 
-def _read_npz(form: Cifar, path: Path) -> tuple[Split, Split]:
-    keys = [f"{letter}_{split}" for split in _SPLITS for letter in "xy"]
-    if not zipfile.is_zipfile(path):
-        raise DataError(f"{path} is cut short or no .npz file; save it again with numpy.savez.")
+@contextlib.contextmanager
+def _parsing(complaint: str) -> Iterator[None]:
+    """Turn what a parser raises, which can be anything if a file is damaged, into a `DataError`."""
     try:
-        with zipfile.ZipFile(path) as file:
-            size = sum(member.file_size for member in file.infolist())
-        if size > _LIMIT:
-            _refuse_size(str(path))
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {key: file[key] for key in keys if key in file}
-    except DataError:
-        raise
-    except ValueError as error:
-        raise DataError(
-            f"{path} holds something other than plain arrays, and Python objects are never "
-            "loaded; save uint8 images and integer labels with numpy.savez."
-        ) from error
-    except Exception as error:  # A damaged member can raise anything from zlib's to the parser's.
-        raise DataError(f"{path} is damaged inside; save it again with numpy.savez.") from error
-    x_train, y_train, x_test, y_test = (_take(arrays, key, str(path), form) for key in keys)
-    shape = (32, 32, 3)
-    return (
-        _check(x_train, y_train, shape, f"train in {path}", form),
-        _check(x_test, y_test, shape, f"test in {path}", form),
-    )
+        yield
+    except Exception as error:
+        of_the_system = isinstance(error, OSError) and not isinstance(error, gzip.BadGzipFile)
+        if of_the_system or isinstance(error, DataError):
+            raise
+        raise DataError(complaint) from error
 
 
 class _PickledDtype:
@@ -298,7 +289,7 @@ class _PickledDtype:
 
 
 class _PickledArray:
-    """Stands in for an array: copies plain numbers from the pickle, and nothing else."""
+    """Stands in for an array: takes plain numbers from the pickle, and nothing else."""
 
     def __init__(self, *_: Any):
         self.array = np.empty(0)
@@ -317,11 +308,11 @@ def _encode(text: str, codec: str) -> bytes:
 
 
 class _ArrayUnpickler(pickle._Unpickler):
-    """Reads plain Python types and arrays of numbers, and refuses all else.
+    """Reads plain Python types and arrays of numbers, and refuses everything else.
 
-    NumPy trusts the flags that a pickled dtype claims, so a forged one makes it take raw bytes for
-    the addresses of Python objects. That is why stand-ins read the arrays. The unpickler written in
-    C takes memory for whatever length a pickle claims; this one, in Python, does not.
+    Stand-ins read the arrays because NumPy trusts the flags of a pickled dtype: a forged one makes
+    it take raw bytes for addresses of Python objects. And this is Python's unpickler because the
+    one in C allocates whatever length a pickle claims.
     """
 
     _STAND_INS: ClassVar = {
@@ -331,7 +322,7 @@ class _ArrayUnpickler(pickle._Unpickler):
         ("_codecs", "encode"): _encode,  # How Python 3 writes bytes in protocol 2.
     }
 
-    def __init__(self, content: bytes, source: str, remedy: str):
+    def __init__(self, content: bytearray, source: str, remedy: str):
         # Python 2 wrote the published files: its strings, array contents too, are bytes.
         super().__init__(io.BytesIO(content), encoding="bytes")
         self._source, self._remedy = source, remedy
@@ -346,14 +337,10 @@ class _ArrayUnpickler(pickle._Unpickler):
         return self._STAND_INS[module, name]
 
 
-def _parse_batch(form: Cifar, content: bytes, source: str) -> Split:
+def _parse(form: Cifar, content: bytearray, source: str) -> Split:
     """Parse a published file, whose rows hold 1,024 reds, then greens, then blues."""
-    try:
+    with _parsing(f"{source} is cut short or no pickle; {form.remedy}."):
         batch = _ArrayUnpickler(content, source, form.remedy).load()
-    except DataError:
-        raise
-    except Exception as error:  # A damaged pickle can raise anything, says Python's manual.
-        raise DataError(f"{source} is cut short or no pickle; {form.remedy}.") from error
     if not isinstance(batch, dict):
         raise DataError(f"{source} holds a {type(batch).__name__} and not a dict; {form.remedy}.")
     batch = {key.decode("latin-1") if isinstance(key, bytes) else key: batch[key] for key in batch}
@@ -363,32 +350,32 @@ def _parse_batch(form: Cifar, content: bytes, source: str) -> Split:
     return np.ascontiguousarray(rows.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)), labels
 
 
-def _take(record: Mapping[str, Any], key: str, source: str, form: Cifar, told: str = "") -> Any:
+def _take(record: Mapping[str, Any], key: str, source: Path | str, form: Cifar) -> Any:
     if key not in record:
-        raise DataError(f"{source} lacks {told or key!r}; {form.remedy}.")
+        raise DataError(f"{source} lacks {key!r}; {form.remedy}.")
     return record[key]
 
 
 def _check(images: Any, labels: Any, shape: tuple[int, ...], source: str, form: Cifar) -> Split:
     """Return the images, and their labels flat in int64, if they can be the dataset's."""
-    if not isinstance(images, np.ndarray):
-        raise DataError(f"{source} holds images of type {type(images).__name__}; {form.remedy}.")
-    if images.dtype != np.uint8 or images.shape[1:] != shape or len(images) == 0:
+    dtype, found = getattr(images, "dtype", type(images).__name__), getattr(images, "shape", ())
+    if dtype != np.uint8 or found[1:] != shape or found[0] == 0:
         raise DataError(
-            f"{source} holds images of type {images.dtype} and shape {images.shape} instead of one "
-            f"or more of type uint8 and shape {shape}; {form.remedy}."
+            f"{source} holds images of type {dtype} and shape {found} instead of one or more of "
+            f"type uint8 and shape {shape}; {form.remedy}."
         )
-    last = len(form.classes) - 1
-    whole = f"{source} holds labels that are not whole numbers from 0 to {last}; {form.remedy}."
-    if isinstance(labels, list):
-        if any(type(label) is not int or not 0 <= label <= last for label in labels):
-            raise DataError(whole)
-        labels = np.array(labels, np.int64)
-    if np.shape(labels) not in ((len(images),), (len(images), 1)):
+    # Only a flat list becomes an array: lists within lists could unfold to any size.
+    if isinstance(labels, list) and all(type(label) is int for label in labels):
+        labels = np.array(labels)
+    is_list, last = isinstance(labels, list), len(form.classes) - 1
+    shape = getattr(labels, "shape", ())
+    if not is_list and shape not in ((len(images),), (len(images), 1)):
         raise DataError(
-            f"{source} holds {len(images)} images and labels of shape {np.shape(labels)}, but each "
-            f"image needs one label; {form.remedy}."
+            f"{source} holds {len(images)} images and labels of shape {shape}, but each image "
+            f"needs one label; {form.remedy}."
         )
-    if labels.dtype.kind not in "iu" or labels.min() < 0 or labels.max() > last:
-        raise DataError(whole)
+    if is_list or labels.dtype.kind not in "iu" or labels.min() < 0 or labels.max() > last:
+        raise DataError(
+            f"{source} holds labels that are not whole numbers from 0 to {last}; {form.remedy}."
+        )
     return images, labels.reshape(-1).astype(np.int64)

@@ -11,21 +11,23 @@ from smallvit.data.mixing import CutMixOrMixup
 class Transform:
     """What a recipe does to images: called with a batch and a NumPy generator, returns a new batch.
 
-    Subclasses are frozen dataclasses that define `apply`, and say which `dtypes` they take and
-    whether they are `random`, that is augmentation, for training only.
+    Subclasses are frozen dataclasses that define `apply`, and say whether they are `random`, that
+    is augmentation, for training only, and which `dtype` RGB images must have; with `None`, any
+    images do.
 
     Raises:
-        ValueError: if called with other than images `(n, height, width, 3)` of one of the dtypes.
+        ValueError: if called with other images, or not with a batch.
     """
 
     random: ClassVar[bool] = True
-    dtypes: ClassVar[tuple[str, ...]] = ("uint8", "float32")
+    dtype: ClassVar[str | None] = None
 
     def __call__(self, images: np.ndarray, rng: np.random.Generator | None) -> np.ndarray:
-        if images.dtype not in self.dtypes or images.ndim != 4 or images.shape[-1] != 3:
+        fits = self.dtype is None or (images.dtype == self.dtype and images.shape[-1] == 3)
+        if images.ndim != 4 or not fits:
             raise ValueError(
-                f"{type(self).__name__} takes {' or '.join(self.dtypes)} images (n, height, width, "
-                f"3); got {images.dtype} {images.shape}: Normalize turns uint8 into float32."
+                f"{type(self).__name__} takes {self.dtype or 'any'} images (n, height, width, 3); "
+                f"got {images.dtype} {images.shape}: Normalize turns uint8 into float32."
             )
         return self.apply(images, rng)
 
@@ -47,7 +49,7 @@ class Normalize(Transform):
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
     random: ClassVar = False
-    dtypes: ClassVar = ("uint8",)
+    dtype: ClassVar = "uint8"
 
     def apply(self, images: np.ndarray, rng: np.random.Generator | None) -> np.ndarray:
         _require_statistics(self, self.mean, self.std)
@@ -69,7 +71,7 @@ class Resize(Transform):
 
     size: int
     random: ClassVar = False
-    dtypes: ClassVar = ("float32",)
+    dtype: ClassVar = "float32"
 
     def apply(self, images: np.ndarray, rng: np.random.Generator | None) -> np.ndarray:
         count, height, width, channels = images.shape
@@ -115,7 +117,7 @@ class RandomRotation(Transform):
     """
 
     factor: float
-    dtypes: ClassVar = ("float32",)
+    dtype: ClassVar = "float32"
 
     def apply(self, images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         angle = 2 * np.pi * rng.uniform(-self.factor, self.factor, len(images))
@@ -132,7 +134,7 @@ class RandomZoom(Transform):
     """
 
     factor: float
-    dtypes: ClassVar = ("float32",)
+    dtype: ClassVar = "float32"
 
     def apply(self, images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         shown = rng.uniform(1 - self.factor, 1 + self.factor, (len(images), 2))
@@ -162,7 +164,7 @@ class RandomErasing(Transform):
     max_area: float = 0.4
     min_aspect: float = 0.3
     fill: tuple[float, ...] | None = None
-    dtypes: ClassVar = ("float32",)
+    dtype: ClassVar = "float32"
 
     def __post_init__(self):
         areas_fit = 0 < self.min_area <= self.max_area < 1

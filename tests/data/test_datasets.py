@@ -94,7 +94,7 @@ def test_a_recipe_keeps_the_statistics_that_it_states():
 
 @pytest.mark.parametrize("transform", [Normalize(), RandomErasing()])
 def test_statistics_left_open_are_asked_for_in_one_sentence(transform):
-    images = np.zeros((1, 8, 8, 3), np.uint8)
+    images = np.zeros((1, 8, 8, 3), transform.dtype)
     with pytest.raises(ValueError, match="lacks the dataset's statistics: give them"):
         transform(images, np.random.default_rng(0))
 

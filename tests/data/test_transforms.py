@@ -50,11 +50,10 @@ def test_a_transform_repeats_itself_and_leaves_its_input_alone(transform, photos
 @pytest.mark.parametrize("transform", TRANSFORMS, ids=lambda each: type(each).__name__)
 def test_images_of_another_form_are_refused(transform, photos, floats):
     """Bytes would wrap around in an interpolation, and floats be divided by 255 once more."""
-    wrong = [photos[0], photos[..., :1], photos.astype("float64")]
-    if isinstance(transform, Normalize):
-        wrong.append(floats)
-    elif not isinstance(transform, RandomFlip | RandomCrop):
-        wrong.append(photos)
+    wrong = [photos[0]]
+    if not isinstance(transform, RandomFlip | RandomCrop):
+        wrong += [photos[..., :1], photos.astype("float64")]
+        wrong += [floats] if isinstance(transform, Normalize) else [photos]
     for images in wrong:
         with pytest.raises(ValueError, match=rf"takes .* \(n, .*; got {images.dtype} \("):
             transform(images, np.random.default_rng(0))
