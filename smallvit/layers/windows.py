@@ -4,15 +4,7 @@ from typing import Any
 
 from keras import ops
 
-from smallvit.layers.sizes import (
-    GRID,
-    Pair,
-    Size,
-    check_shape,
-    count_tiles,
-    pad_to_multiple,
-    to_pair,
-)
+from smallvit.layers.sizes import GRID, Size, check_shape, count_tiles, pad_to_multiple, to_pair
 
 
 def window_partition(x: Any, window_size: Size) -> Any:
@@ -82,7 +74,7 @@ def pad_grid(x: Any, window_size: Size) -> Any:
     return ops.pad(x, ((0, 0), (0, bottom), (0, right), (0, 0))) if bottom or right else x
 
 
-def crop_grid(x: Any, resolution: Pair) -> Any:
+def crop_grid(x: Any, resolution: tuple[int, int]) -> Any:
     """Crop `(batch, height, width, channels)` to `resolution`: the inverse of `pad_grid`."""
     height, width = resolution  # TensorFlow copies even if nothing is cut off
     return x if tuple(x.shape[1:3]) == resolution else x[:, :height, :width]
