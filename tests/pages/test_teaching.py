@@ -1,9 +1,12 @@
 """What the page for teachers promises."""
 
+import json
 import re
+import runpy
 import shutil
 
 import nbformat
+import pytest
 from conftest import ROOT, notebooks
 
 PAGE = (ROOT / "book" / "teaching.md").read_text()
@@ -12,6 +15,18 @@ PAGE = (ROOT / "book" / "teaching.md").read_text()
 def test_every_chapter_is_in_its_table():
     linked = set(re.findall(r"^\| \[[^]]+\]\(([^)]+)\.ipynb\)", PAGE, re.MULTILINE))
     assert linked == {name.removeprefix("book/") for name in notebooks()}
+
+
+@pytest.mark.parametrize("name", notebooks())
+def test_minutes_are_those_that_are_counted(name):
+    notebook = json.loads((ROOT / name).with_suffix(".ipynb").read_text())
+    counted = runpy.run_path(str(ROOT / "tools" / "chapters.py"))["describe"](notebook)["min"]
+    link = re.escape(f"({name.removeprefix('book/')}.ipynb)")
+    (row,) = re.findall(rf"^\| \[[^]]+\]{link} \|[^|]*\| (\d+)", PAGE, re.MULTILINE)
+    text = "".join("".join(cell["source"]) for cell in notebook["cells"])
+    (box,) = re.findall(r"\*\*Time\*\*: (\d+) minutes", text)
+    assert int(row) == pytest.approx(counted, abs=10)
+    assert int(box) == pytest.approx(counted, abs=10)
 
 
 def test_its_program_takes_the_solutions_out_and_nothing_else(tmp_path, monkeypatch):
