@@ -18,15 +18,17 @@ def test_every_chapter_is_in_its_table():
 
 
 @pytest.mark.parametrize("name", notebooks())
-def test_minutes_are_those_that_are_counted(name):
+def test_words_and_minutes_are_those_that_are_counted(name):
     notebook = json.loads((ROOT / name).with_suffix(".ipynb").read_text())
-    counted = runpy.run_path(str(ROOT / "tools" / "chapters.py"))["describe"](notebook)["min"]
+    row_of_chapter = runpy.run_path(str(ROOT / "tools" / "chapters.py"))["describe"](notebook)
+    counted = row_of_chapter["min"]
     link = re.escape(f"({name.removeprefix('book/')}.ipynb)")
     (row,) = re.findall(rf"^\| \[[^]]+\]{link} \|[^|]*\| (\d+)", PAGE, re.MULTILINE)
     text = "".join("".join(cell["source"]) for cell in notebook["cells"])
     (box,) = re.findall(r"\*\*Time\*\*: (\d+) minutes", text)
     assert int(row) == pytest.approx(counted, abs=10)
     assert int(box) == pytest.approx(counted, abs=10)
+    assert row_of_chapter["words"] < 2_550, "about 2,500 words are as much as one sitting takes"
 
 
 def test_its_program_takes_the_solutions_out_and_nothing_else(tmp_path, monkeypatch):
