@@ -70,7 +70,7 @@ class HearingFigure(SphinxDirective):
         figure = explore(
             draw_hearing,
             tell_hearing,
-            start={"blocks": 3, "shifted": "yes"},
+            start={"blocks": 2, "shifted": "yes"},
             blocks=range(1, 6),
             shifted=options("no", "yes"),
         )
