@@ -13,12 +13,12 @@ from multiprocessing import active_children, get_context, parent_process
 def start_workers(count: int) -> Iterator[ProcessPoolExecutor | None]:
     """Processes for `Batches`, ended afterwards at once, whatever they are doing.
 
-    They are processes since Pillow keeps threads waiting for one another, and they are started
-    afresh rather than forked since JAX and TensorFlow do not survive a fork. They end with their
-    parent, however it ends, and leave Ctrl-C to it.
+    They are not threads because Pillow makes those wait for one another, and not forked because
+    JAX and TensorFlow do not survive a fork. They end with their parent, however it ends, and leave
+    Ctrl-C to it.
 
     Args:
-        count: how many; with 0, `None` is given instead of a pool.
+        count: how many; with 0, the pool is `None`.
     """
     if not count:
         yield None
@@ -28,13 +28,13 @@ def start_workers(count: int) -> Iterator[ProcessPoolExecutor | None]:
         count, mp_context=get_context("spawn"), initializer=_end_with_the_parent
     )
     with _interrupts_ignored():
-        pool.submit(int)  # Starts all of them.
-    workers = set(active_children()) - others
+        for _ in range(count):  # Each call starts a process, as none is idle yet.
+            pool.submit(int)
     try:
         yield pool
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
-        for worker in workers:
+        for worker in set(active_children()) - others:
             worker.kill()
         pool.shutdown()
 

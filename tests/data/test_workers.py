@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from multiprocessing import active_children
 from pathlib import Path
 
 import numpy as np
@@ -116,6 +117,18 @@ def test_a_killed_worker_is_reported_in_a_sentence_and_its_batches_made_all_the_
             np.testing.assert_array_equal(batches[index][0], expected[index][0])
     message = capsys.readouterr().err
     assert message.count("\n") == 2 and WORKER_KILLED in message
+
+
+def test_all_workers_start_at_once_and_none_is_left():
+    """One that started later would not be killed, and could wait for ever for the others."""
+    others = set(active_children())
+    with start_workers(3):
+        workers = set(active_children()) - others
+        assert len(workers) == 3
+    deadline = time.monotonic() + 60
+    while any(worker.is_alive() for worker in workers):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 def test_no_workers_no_pool():
