@@ -6,6 +6,7 @@ import shlex
 import signal
 import sys
 import time
+from dataclasses import fields
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import NoReturn
@@ -20,16 +21,16 @@ Train the recipes of the book, keep records of the runs, and use what they learn
   python -m smallvit predict runs/sl-vit-fixed/seed-0.json cat.jpg
   python -m smallvit reproduce --data ~/data --time-limit 60  an hour of all that has no record
 
-A run that was stopped, by Ctrl-C, a time limit or a power cut, continues when the same command is
-given again. Exit status 3 means that a time limit came first.
-KERAS_BACKEND=jax (or torch, or tensorflow) chooses what Keras computes with.
+A run stopped by Ctrl-C, a time limit or a power cut continues when the same command is given again.
+Exit status 3 means that a time limit came first.
+KERAS_BACKEND=jax (or torch, or tensorflow) chooses Keras's backend.
 """
 
 DOWNLOAD = "CIFAR-100 is a download of 169 MB, unless --data says where it is."
 
 
 class _Parser(argparse.ArgumentParser):
-    """Answers a mistake in one sentence."""
+    """Reports a mistake in one sentence."""
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"smallvit: {message} (see {self.prog} --help)\n")
@@ -46,17 +47,20 @@ def main(arguments: list[str] | None = None) -> int:
     except ModuleNotFoundError as error:
         if error.name not in ("jax", "tensorflow", "torch"):
             raise
-        print(
-            f"smallvit: Keras is to compute with {error.name}, which is not installed: run `pip "
-            f"install {error.name}`, or set KERAS_BACKEND to a backend that is.",
-            file=sys.stderr,
+        _complain(
+            f"Keras's backend is {error.name}, which is not installed: run `pip install "
+            f"{error.name}`, or set KERAS_BACKEND to one that is."
         )
     except (ValueError, RuntimeError, OSError) as error:
-        print(f"smallvit: {error}", file=sys.stderr)
+        _complain(error)
     finally:
         signal.signal(signal.SIGINT, before)
         os.close(stderr)
     return 1
+
+
+def _complain(error: object) -> None:
+    print(f"smallvit: {error}", file=sys.stderr)
 
 
 def _import_keras(stderr: int) -> None:
@@ -73,17 +77,14 @@ def _import_keras(stderr: int) -> None:
 
 
 def _stop_at_once(stderr: int) -> NoReturn:
-    """End the process while it imports and loads, when there is nothing to save or to tidy."""
+    """End the process while it imports and loads, with nothing to save or to clean up."""
     os.write(stderr, b"\nStopped before training began.\n")
     os._exit(130)
 
 
 def _build_parser() -> argparse.ArgumentParser:
-    parser = _Parser(
-        prog="python -m smallvit",
-        description=DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = _Parser(prog="python -m smallvit", description=DESCRIPTION, formatter_class=raw)
     parser.add_argument("--version", action="version", version=f"smallvit {_version()}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
 
@@ -95,18 +96,16 @@ def _build_parser() -> argparse.ArgumentParser:
     train.add_argument("recipe", help="a name that `recipes` lists, such as swin-keras")
     train.add_argument("--epochs", type=_whole(1), help="epochs (default: the recipe's own)")
     train.add_argument("--seed", type=_whole(0), default=0, help="seed of the run (default: 0)")
-    train.add_argument(
-        "--dataset",
-        help="cifar100, cifar10, shapes100 (painted, no download) or a folder with a folder of "
-        "images per class (default: cifar100)",
+    known = (
+        "cifar100, cifar10, shapes100 (painted, no download) or a folder with a folder of images"
     )
+    train.add_argument("--dataset", help=f"{known} per class (default: cifar100)")
     _add_folder(train, "--out", "runs", "folder for records and weights; the book reads results")
     _add_session_arguments(train)
     train.set_defaults(run=_train)
 
-    reproduce = commands.add_parser(
-        "reproduce", help="train every recipe that has no finished record, the cheapest first"
-    )
+    about = "train every recipe that has no finished record, the cheapest first"
+    reproduce = commands.add_parser("reproduce", help=about)
     _add_folder(reproduce, "--out", "runs", "folder for your records and weights")
     _add_folder(reproduce, "--results", "results", "folder with others' records, to skip")
     _add_session_arguments(reproduce)
@@ -121,43 +120,24 @@ def _build_parser() -> argparse.ArgumentParser:
 
 
 def _add_folder(parser: argparse.ArgumentParser, name: str, default: str, about: str) -> None:
-    parser.add_argument(
-        name, type=Path, default=Path(default), help=f"{about} (default: {default})"
-    )
+    about = f"{about} (default: {default})"
+    parser.add_argument(name, type=Path, default=Path(default), help=about)
 
 
 def _add_session_arguments(parser: argparse.ArgumentParser) -> None:
     """What `train` and `reproduce` share: where CIFAR is, how to carry out the run."""
-    parser.add_argument(
-        "--data",
-        help="folder or file with CIFAR (default: $SMALLVIT_DATA, then Keras's download, 169 MB)",
-    )
-    parser.add_argument(
-        "--time-limit",
-        type=_minutes,
-        metavar="MINUTES",
-        help="stop after an epoch if the next would end later than this",
-    )
-    parser.add_argument(
-        "--precision",
-        help="float32, mixed_bfloat16 or mixed_float16 "
-        "(default: mixed_bfloat16 on an accelerator, else float32)",
-    )
-    parser.add_argument(
-        "--steps-per-call",
-        type=_whole(1),
-        help="optimizer steps per call of Keras (default: 16 on an accelerator, else 1)",
-    )
-    parser.add_argument(
-        "--workers",
-        type=_whole(0),
-        help="processes that prepare batches (default: up to 8 on an accelerator, else none)",
-    )
-    parser.add_argument(
-        "--distribute",
-        action="store_true",
-        help="spread each batch over all devices, or over a CPU's cores (JAX)",
-    )
+    about = "folder or file with CIFAR (default: $SMALLVIT_DATA, then Keras's download, 169 MB)"
+    parser.add_argument("--data", help=about)
+    about = "float32, mixed_bfloat16 or mixed_float16 (default: the second on an accelerator)"
+    parser.add_argument("--precision", help=about)
+    about = "stop after an epoch if the next would end later than this"
+    parser.add_argument("--time-limit", type=_minutes, metavar="MINUTES", help=about)
+    about = "optimizer steps per call of Keras (default: 16 on an accelerator, else 1)"
+    parser.add_argument("--steps-per-call", type=_whole(1), help=about)
+    about = "processes that prepare batches (default: up to 8 on an accelerator, else none)"
+    parser.add_argument("--workers", type=_whole(0), help=about)
+    about = "spread each batch over all devices, or over a CPU's cores (JAX)"
+    parser.add_argument("--distribute", action="store_true", help=about)
 
 
 def _recipes(chosen: argparse.Namespace) -> int:
@@ -213,19 +193,17 @@ def _reproduce(chosen: argparse.Namespace) -> int:
         print(f"--- {recipe.name}: {recipe.summary}", flush=True)
         chosen.recipe = recipe.name
         try:
-            status_of_run = _run(recipe, dataset, chosen)
+            if stopped := _run(recipe, dataset, chosen):
+                return stopped
         except OtherRunError as error:
-            print(f"smallvit: {error}", file=sys.stderr)
+            _complain(error)
             status = 1
-            continue
-        if status_of_run:
-            return status_of_run
-    print("Every recipe has its record." if not status else "Some recipes were left out.")
+    print("Some recipes were left out." if status else "Every recipe has its record.")
     return status
 
 
 def _load(chosen: argparse.Namespace, image_size):
-    """The dataset to train on. `--data shapes100` is the older way of saying `--dataset`."""
+    """The dataset to train on; `--data shapes100` is the older form of `--dataset`."""
     from smallvit.data.datasets import load_dataset
 
     if chosen.dataset is None and chosen.data == "shapes100":
@@ -243,37 +221,30 @@ def _run(recipe, dataset, chosen: argparse.Namespace) -> int:
     from smallvit.training.loop import train
     from smallvit.training.runtime import Session
 
-    session = Session(
-        precision=chosen.precision,
-        steps_per_call=chosen.steps_per_call,
-        distribute=chosen.distribute,
-        workers=chosen.workers,
-        time_limit=chosen.time_limit,
-    )
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # there is something to tidy now
+    session = Session(**{field.name: getattr(chosen, field.name) for field in fields(Session)})
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # there is something to clean up now
+    out, seed, command = chosen.out, chosen.seed, _command(chosen)
     try:
-        record = train(
-            recipe, dataset, chosen.out, chosen.seed, chosen.epochs, _command(chosen), session
-        )
+        record = train(recipe, dataset, out, seed, chosen.epochs, command, session)
     except KeyboardInterrupt:
         print(
             "\nStopped. The same command continues after the last finished epoch.", file=sys.stderr
         )
         return 130
-    print(_summary(record, recipe, chosen.out / recipe.name / f"seed-{chosen.seed}"))
+    print(_summary(record, recipe, out / recipe.name / f"seed-{seed}"))
     return 0 if record.finished else 3
 
 
 def _command(chosen: argparse.Namespace) -> str:
-    """The run as a reader would type it, whose copy of the data is elsewhere."""
+    """The run as a reader, whose copy of the data is elsewhere, would type it."""
     words = ["python", "-m", "smallvit", "train", chosen.recipe, "--seed", str(chosen.seed)]
     if chosen.epochs is not None:
         words += ["--epochs", str(chosen.epochs)]
+    known = ("cifar10", "shapes100")
     if chosen.dataset in (None, "cifar100"):
         words += ["--data", "DIR"]
     else:
-        known = chosen.dataset in ("cifar10", "shapes100")
-        words += ["--dataset", chosen.dataset if known else "FOLDER"]
+        words += ["--dataset", chosen.dataset if chosen.dataset in known else "FOLDER"]
     return shlex.join(words)
 
 
@@ -283,17 +254,15 @@ def _summary(record, recipe, run: Path) -> str:
         f"{record.dataset}, {record.seconds:.0f} s on {record.device} ({record.backend})"
     ]
     if record.finished:
-        lines += _figures(record, recipe)
         lines[0] += "; this run is finished"
+        lines += _figures(record, recipe)
     else:
         lines.append("The time limit came first; the same command continues.")
     if "-dirty" in (record.commit or ""):
         lines.append("The code has uncommitted changes, so the book does not count this run.")
     weights = run.with_name(run.name + ".weights.h5")
-    lines.append(
-        f"record: {run}.json   weights: {weights if weights.exists() else 'not in this folder'}"
-    )
-    return "\n".join(lines)
+    kept = weights if weights.exists() else "not in this folder"
+    return "\n".join([*lines, f"record: {run}.json   weights: {kept}"])
 
 
 def _figures(record, recipe) -> list[str]:

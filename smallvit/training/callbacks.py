@@ -1,6 +1,5 @@
-"""Callbacks of a run: its state on disk, its seeds, its time limit."""
+"""Callbacks of a run: checkpoints, seeds, the time limit."""
 
-import csv
 import json
 import math
 import time
@@ -24,26 +23,24 @@ class Checkpoint(keras.callbacks.Callback):
 
     Keras's `BackupAndRestore` and `save_weights` leave out the state of the seed generators, so a
     run resumed from them continues with other dropout masks. This saves every variable of model
-    and optimizer, with the history they belong to, in one file that is replaced whole.
+    and optimizer, with the history they belong to, in one file that is replaced atomically.
 
     Args:
-        folder: where the state is kept; made when needed. The history is also written beside it,
-            as a table for people: `FOLDER.csv`.
+        folder: where to keep the state, made if needed. The history is also written beside it, as
+            a table for people: `FOLDER.csv`.
         settings: what a run must share to continue from the state, as `differences` takes them;
             `None` to continue from any.
         place: the `commit`, `device` and `versions` of this sitting, for the record.
 
     Raises:
-        TrainingError: if the folder is on a Google Drive that is not mounted; from `fit`, at the
-            step after which the loss is not finite, or at the end of an epoch with another such
-            figure or that cannot be written. The last good state is kept.
+        TrainingError: if the folder is on a Google Drive that is not mounted; from `fit`, if a
+            figure is not finite or an epoch cannot be saved. The last good state is kept.
     """
 
     def __init__(self, folder: Path, settings: dict | None = None, place: dict | None = None):
         super().__init__()
         require_mounted(folder)
-        self.folder = folder
-        self.state_path = folder / "state.npz"
+        self.folder, self.state_path = folder, folder / "state.npz"
         self.settings, self.place = settings, place
         self.history: list[dict] = []
         self.sittings: list[dict] = []
@@ -54,9 +51,10 @@ class Checkpoint(keras.callbacks.Callback):
         Raises:
             TrainingError: if the state is damaged or of a run with other settings.
         """
+        # In any case: TensorFlow would trace a step that creates variables twice.
+        model.optimizer.build(model.trainable_variables)
         if not self.state_path.exists():
             return 0
-        model.optimizer.build(model.trainable_variables)
         variables = _state_variables(model)
         try:
             with np.load(self.state_path) as state:
@@ -90,17 +88,14 @@ class Checkpoint(keras.callbacks.Callback):
         return {"settings": upgrade_settings(settings), "history": history, "sittings": [before]}
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
-        """Start the clock."""
         self._started = time.perf_counter()
         self._step_ends: list[float] = []
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
-        """Note when the step ended, and check that its loss is finite."""
         self._step_ends.append(time.perf_counter())
         self._require_finite(logs or {}, f"at step {batch + 1} of epoch {len(self.history) + 1}")
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        """Save the epoch's figures and the state they belong to."""
         figures = {name: float(value) for name, value in (logs or {}).items()}
         self._require_finite(figures, f"at the end of epoch {epoch + 1}")
         steps = np.diff([self._started, *self._step_ends])
@@ -135,15 +130,11 @@ class Checkpoint(keras.callbacks.Callback):
                 )
 
     def _write_table(self) -> None:
-        path = self.folder.with_name(self.folder.name + ".csv")
-        with (
-            replacing(path) as temporary,
-            temporary.open("w", encoding="utf-8", newline="") as file,
-        ):
-            table = csv.DictWriter(file, self.history[-1].keys())
-            table.writeheader()
-            for figures in self.history:
-                table.writerow({k: round(value, 4) for k, value in figures.items()})
+        names = list(self.history[-1])
+        rows = [[str(round(figures[name], 4)) for name in names] for figures in self.history]
+        table = "".join(",".join(row) + "\n" for row in [names, *rows])
+        with replacing(self.folder.with_name(self.folder.name + ".csv")) as temporary:
+            temporary.write_text(table, encoding="utf-8")
 
     def _write_state(self, epochs: int) -> None:
         variables = {
@@ -156,7 +147,7 @@ class Checkpoint(keras.callbacks.Callback):
 
 
 class EpochSeed(keras.callbacks.Callback):
-    """Seed the backend's own random numbers from the run's seed and the epoch.
+    """Seed Python, NumPy and the backend from the run's seed and the epoch.
 
     On torch, Keras's dropout draws from torch's generator, whose state no variable holds.
 
@@ -169,45 +160,38 @@ class EpochSeed(keras.callbacks.Callback):
         self.seed = seed
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
-        """Seed Python, NumPy and the backend."""
         state = np.random.SeedSequence((self.seed, epoch)).generate_state(1)
         keras.utils.set_random_seed(int(state[0]))
 
 
 class TimeKeeper(keras.callbacks.Callback):
-    """Say after each epoch how long the rest will take, and stop before a limit is overrun.
+    """Print the remaining time after each epoch, and stop before a limit is exceeded.
 
     Args:
         epochs: of the whole run.
-        limit: seconds that this sitting may take; `None` for as many as it needs. The run stops
-            after the epoch whose successor would likely end later, never before the first one.
+        limit: seconds that this sitting may take; `None` for no limit. The run stops after the
+            epoch whose successor would probably end later, never before the first one.
     """
 
     def __init__(self, epochs: int, limit: float | None = None):
         super().__init__()
         self.epochs = epochs
-        self.limit = limit
-        self._sitting_started = time.perf_counter()
+        self._end = math.inf if limit is None else time.perf_counter() + limit
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
-        """Start the clock."""
         self._epoch_started = time.perf_counter()
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        """Tell the time that is left; ask Keras to stop where it is too short."""
-        now = time.perf_counter()
-        seconds, left = now - self._epoch_started, self.epochs - epoch - 1
+        now, done = time.perf_counter(), epoch + 1
+        seconds, left = now - self._epoch_started, self.epochs - done
         if left:
-            print(
-                f"{epoch + 1} of {self.epochs} epochs; about {tell_time(left * seconds)} to go",
-                flush=True,
-            )
-        if left and self.limit is not None and now + seconds > self._sitting_started + self.limit:
-            self.model.stop_training = True
+            remaining = tell_time(left * seconds)
+            print(f"{done} of {self.epochs} epochs; about {remaining} to go", flush=True)
+            self.model.stop_training |= now + seconds > self._end
 
 
 def require_mounted(folder: Path) -> None:
-    """See that a folder on Google Drive is really there, and not one that Colab will forget.
+    """Check that a folder on Google Drive is really there, and not one that Colab discards.
 
     Raises:
         TrainingError: if the folder is on the Drive and the Drive is not mounted.
@@ -222,10 +206,10 @@ def require_mounted(folder: Path) -> None:
 def estimate_seconds(
     model: keras.Model, batches: keras.utils.PyDataset, epochs: int, steps: int = 3
 ) -> float:
-    """How long `fit` will take, by a few steps that leave no trace in the model.
+    """Estimate how long `fit` takes from a few steps, whose effect on the model is undone.
 
     Args:
-        model: compiled, for one step a call.
+        model: compiled, for one step per call.
         batches: what it will be trained on.
         epochs: how many times.
         steps: how many to time, after one that compiles.
@@ -255,5 +239,5 @@ def tell_time(seconds: float) -> str:
 
 
 def _state_variables(model: keras.Model) -> list:
-    """All that the next step depends on: weights, seed generators, optimizer."""
+    """Everything that the next step depends on: weights, seed generators, optimizer."""
     return [*model.variables, *model.optimizer.variables]

@@ -10,6 +10,7 @@ import keras
 from smallvit.data.batches import split_validation
 from smallvit.data.datasets import Dataset
 from smallvit.data.workers import start_workers
+from smallvit.layers.sizes import to_count
 from smallvit.models.convnet import ConvNetConfig, convolutional_network
 from smallvit.models.cost import count_macs, count_parameters
 from smallvit.models.swin import SwinConfig, swin_transformer
@@ -34,30 +35,26 @@ from smallvit.training.runtime import (
     gains_by_xla,
     progress_verbosity,
     require_divisible,
-    require_whole,
     split_cpu,
 )
+
+_BUILDERS = {
+    ConvNetConfig: convolutional_network,
+    SwinConfig: swin_transformer,
+    VitConfig: vision_transformer,
+}
 
 
 def build_model(recipe: Recipe) -> keras.Model:
     """The recipe's network, not compiled."""
-    build = {
-        ConvNetConfig: convolutional_network,
-        SwinConfig: swin_transformer,
-        VitConfig: vision_transformer,
-    }[type(recipe.model)]
+    build = _BUILDERS[type(recipe.model)]
     return build(recipe.model, name=recipe.name.replace("-", "_"))
 
 
 def build_schedule(
     recipe: Recipe, num_images: int
 ) -> float | keras.optimizers.schedules.CosineDecay:
-    """The recipe's learning rate: a number, or a schedule by steps.
-
-    Args:
-        recipe: with its schedule and epochs.
-        num_images: training images.
-    """
+    """The recipe's learning rate, constant or by steps, for so many training images."""
     if recipe.schedule is None:
         return recipe.learning_rate
     steps = recipe.epochs * recipe.steps_per_epoch(num_images)
@@ -78,20 +75,18 @@ def compile_model(
 
     Args:
         model: as `build_model` returns it.
-        recipe: what to compile it for.
+        recipe: the run.
         num_images: training images, which set the schedule's length.
         steps_per_call: optimizer steps per call of Keras's compiled function.
     """
+    learning_rate, smoothing = build_schedule(recipe, num_images), recipe.label_smoothing
+    first_five = min(5, recipe.model.num_classes)
     model.compile(
-        loss=keras.losses.CategoricalCrossentropy(
-            from_logits=True, label_smoothing=recipe.label_smoothing
-        ),
-        optimizer=keras.optimizers.AdamW(
-            build_schedule(recipe, num_images), weight_decay=recipe.weight_decay
-        ),
+        optimizer=keras.optimizers.AdamW(learning_rate, recipe.weight_decay),
+        loss=keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=smoothing),
         metrics=[
             keras.metrics.CategoricalAccuracy(name="top1"),
-            keras.metrics.TopKCategoricalAccuracy(min(5, recipe.model.num_classes), name="top5"),
+            keras.metrics.TopKCategoricalAccuracy(first_five, name="top5"),
         ],
         steps_per_execution=steps_per_call,
         jit_compile=gains_by_xla(model.compute_dtype),
@@ -131,11 +126,11 @@ def train(
             loss is not finite.
         ValueError: if seed or epochs are out of range.
     """
-    require_whole("seed", seed, 0, 2**32 - 1)
-    planned = dataclasses.replace(
-        recipe.for_dataset(dataset), epochs=recipe.epochs if epochs is None else epochs
-    )
-    require_whole("epochs", planned.epochs, 1)
+    seed = to_count(seed, "seed", minimum=0)
+    if seed >= 2**32:
+        raise ValueError(f"seed must be at most {2**32 - 1}; got {seed}.")
+    epochs = to_count(recipe.epochs if epochs is None else epochs, "epochs")
+    planned = dataclasses.replace(recipe.for_dataset(dataset), epochs=epochs)
     require_mounted(out)
     session = session or Session()
     if session.distribute:
@@ -145,7 +140,7 @@ def train(
     settings = {
         "config": {**planned.to_dict(), "epochs": recipe.epochs},
         "seed": seed,
-        "epochs": planned.epochs,
+        "epochs": epochs,
         "backend": keras.backend.backend(),
         "precision": session.precision,
         "data_fingerprint": dataset.fingerprint,
@@ -157,7 +152,7 @@ def train(
             return done
         with device_settings(session):
             model, checkpoint = _fit(planned, dataset, run, settings, session)
-            finished = len(checkpoint.history) == planned.epochs
+            finished = len(checkpoint.history) == epochs
             test = _evaluate(model, planned, dataset) if finished else None
         record = Record(
             recipe=recipe.name,
@@ -180,22 +175,13 @@ def train(
 
 
 def unrecorded(out: Path, elsewhere: Collection[str] = ()) -> list[Recipe]:
-    """The recipes without a finished record, those that compute least first.
-
-    Args:
-        out: folder with records.
-        elsewhere: names of recipes whose records are elsewhere.
-    """
+    """The recipes without a finished record in a folder or elsewhere, the cheapest first."""
     own = read_results(out)
     done = {name for name, records in own.items() if any(record.finished for record in records)}
     left = [recipe for recipe in RECIPES.values() if recipe.name not in {*done, *elsewhere}]
-    print(f"Building {len(left)} models to begin with the cheapest:", end="", flush=True)
-    costs = {}
-    for recipe in left:
-        print(f" {recipe.name}", end="", flush=True)
-        costs[recipe.name] = _cost(recipe)
-    print(flush=True)
-    return sorted(left, key=lambda recipe: costs[recipe.name])
+    names = " ".join(recipe.name for recipe in left)
+    print(f"Building {len(left)} models to begin with the cheapest: {names}", flush=True)
+    return sorted(left, key=_cost)
 
 
 def weights_path(run: Path) -> Path:
@@ -235,12 +221,8 @@ def _fit(
         require_divisible(_batch_sizes(recipe, dataset))
     model = build_model(recipe)
     compile_model(model, recipe, len(train_split[0]), session.steps_per_call)
-    place = {
-        "commit": describe_commit(),
-        "device": describe_device(),
-        "versions": describe_versions(),
-    }
-    checkpoint = Checkpoint(run, settings, place)
+    place = {"commit": describe_commit(), "device": describe_device()}
+    checkpoint = Checkpoint(run, settings, {**place, "versions": describe_versions()})
     first_epoch = checkpoint.restore(model)
     if model.jit_compile and first_epoch < recipe.epochs:
         print("XLA compiles the first step; that can take a minute.", flush=True)
@@ -251,11 +233,7 @@ def _fit(
             initial_epoch=first_epoch,
             epochs=recipe.epochs,
             shuffle=False,  # `Batches` sees to the order
-            callbacks=[
-                EpochSeed(seed),
-                checkpoint,
-                TimeKeeper(recipe.epochs, session.time_limit),
-            ],
+            callbacks=[EpochSeed(seed), checkpoint, TimeKeeper(recipe.epochs, session.time_limit)],
             verbose=progress_verbosity(),
         )
     return model, checkpoint

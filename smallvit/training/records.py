@@ -80,10 +80,9 @@ class Record:
 
     @property
     def comparable(self) -> bool:
-        """Whether its figures may stand beside published ones.
+        """Whether its figures may be compared with published ones.
 
-        They may if it is finished, with as many epochs as its recipe has, on the published images,
-        with committed code.
+        That takes all of its recipe's epochs, the published images and committed code.
         """
         full = self.finished and self.epochs == self.config.get("epochs")
         published_data = self.published_data and self.dataset == "cifar100"
@@ -105,17 +104,17 @@ class Record:
 
     @property
     def seconds(self) -> float:
-        """All epochs together."""
+        """Duration of all epochs together."""
         return sum(epoch.get("seconds", 0.0) for epoch in self.history)
 
     @property
     def device(self) -> str:
-        """What it ran on; several, if it did."""
+        """The devices it ran on."""
         return self._of_sittings("device") or "an unknown device"
 
     @property
     def commit(self) -> str | None:
-        """The code's git commit; several, if they are."""
+        """The git commits of the code."""
         return self._of_sittings("commit")
 
     def _of_sittings(self, name: str) -> str | None:
@@ -185,11 +184,7 @@ def differences(run: dict, other: dict) -> list[str]:
 
 
 def require_same(settings: dict, found: dict, where: Path) -> None:
-    """Check that a run found on disk is the one with these settings.
-
-    Raises:
-        OtherRunError: if they differ in what can change a result.
-    """
+    """Raise `OtherRunError` if a run on disk differs from these settings in its result."""
     if names := differences(settings, found):
         raise OtherRunError(
             f"{where} holds a run with another {' and '.join(names)}; "
@@ -227,12 +222,9 @@ def describe_versions() -> dict[str, str]:
 
 
 def describe_commit() -> str | None:
-    """The git commit of this package's source, `-dirty` if it has changes.
-
-    `None` outside its repository, be it in no repository or in somebody else's.
-    """
+    """The commit of this package's source, `-dirty` if changed; `None` outside its repository."""
     package = Path(__file__).resolve().parents[1]
-    git = ("git", "-C", str(package))
+    git = ("git", "-C", str(package))  # It may be installed in somebody else's repository.
     top = output_of(*git, "rev-parse", "--show-toplevel")
     tracked = output_of(*git, "ls-files", "--error-unmatch", "__init__.py")
     if not tracked or Path(top).resolve() != package.parent:
@@ -263,7 +255,7 @@ def _checksum(fields: dict) -> str:
 
 
 def _faults(record: Record) -> Iterator[str]:
-    """What cannot be so in a record."""
+    """What contradicts itself in a record."""
     epochs = [figures["epoch"] for figures in record.history]
     if epochs != list(range(1, len(epochs) + 1)) or len(epochs) > record.epochs:
         yield f"its history is not of epochs 1, 2, 3 and so on to {record.epochs} at most"

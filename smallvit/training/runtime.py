@@ -5,6 +5,7 @@ import dataclasses
 import math
 import os
 import platform
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import keras
 
+from smallvit.layers.sizes import to_count
 from smallvit.training.files import TrainingError
 
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
@@ -26,11 +28,11 @@ class Session:
             and float32 on a CPU.
         steps_per_call: optimizer steps per call of Keras's compiled function; `None` for 16 on an
             accelerator, which would otherwise wait between steps of small models, and 1 on a CPU
-            and on torch, where Keras takes one at a time.
+            and on torch, for which Keras has no more.
         distribute: whether to spread each batch over all devices or, without an accelerator, over
             the CPU's cores. Needs JAX.
         workers: processes that prepare batches; `None` for all cores but one, at most 8, on an
-            accelerator, and for 0 on a CPU, whose cores the model needs.
+            accelerator, and 0 on a CPU, whose cores the model needs.
         time_limit: seconds after which to stop, to be resumed later; `None` for no limit.
 
     Raises:
@@ -48,9 +50,10 @@ class Session:
             raise ValueError(
                 f"precision must be one of {', '.join(PRECISIONS)}; got {self.precision!r}."
             )
-        for name, minimum in (("steps_per_call", 1), ("workers", 0)):
-            if getattr(self, name) is not None:
-                require_whole(name, getattr(self, name), minimum)
+        if self.steps_per_call is not None:
+            to_count(self.steps_per_call, "steps_per_call")
+        if self.workers is not None:
+            to_count(self.workers, "workers", minimum=0)
         if self.time_limit is not None and not self.time_limit >= 0:
             raise ValueError(f"time_limit must be at least 0 seconds; got {self.time_limit!r}.")
 
@@ -64,18 +67,6 @@ class Session:
             defaults = {"precision": "mixed_bfloat16", "steps_per_call": steps, "workers": workers}
         unset = {name: x for name, x in defaults.items() if getattr(self, name) is None}
         return dataclasses.replace(self, **unset)
-
-
-def require_whole(name: str, value: int, minimum: int, maximum: int | None = None) -> None:
-    """Check that an argument is a whole number within bounds.
-
-    Raises:
-        ValueError: if it is not.
-    """
-    whole = isinstance(value, int) and not isinstance(value, bool)
-    if not whole or value < minimum or (maximum is not None and value > maximum):
-        bounds = f"at least {minimum}" if maximum is None else f"from {minimum} to {maximum}"
-        raise ValueError(f"{name} must be a whole number, {bounds}; got {value!r}.")
 
 
 @contextlib.contextmanager
@@ -100,9 +91,9 @@ def device_settings(session: Session) -> Iterator[None]:
 def gains_by_xla(dtype: str) -> bool:
     """Whether compiling with XLA makes training steps faster on this backend and device.
 
-    On a CPU Keras leaves XLA out with TensorFlow. These models consist of many small operations
-    and gain by it there, too, except in bfloat16: XLA computes that in float32, TensorFlow's own
-    kernels with the processor's bfloat16 units.
+    On a CPU, Keras does not use XLA with TensorFlow. These models consist of many small operations
+    and gain from it there, too, except in bfloat16, which XLA computes in float32 and TensorFlow's
+    own kernels with the processor's bfloat16 units.
     """
     if keras.backend.backend() == "tensorflow":
         return dtype == "float32" or not on_cpu()
@@ -110,10 +101,10 @@ def gains_by_xla(dtype: str) -> bool:
 
 
 def split_cpu(batch_sizes: set[int]) -> None:
-    """Have JAX treat the CPU's cores as devices, as many as divide every batch.
+    """Let JAX treat the CPU's cores as devices, as many as divide every batch.
 
-    JAX multiplies small matrices on one core, however many there are; with a part of the batch
-    each, all cores have work. Has no effect once JAX has looked for devices.
+    JAX multiplies small matrices on a single core; with a part of the batch each, all cores have
+    work. Has no effect once JAX has looked for devices.
 
     Args:
         batch_sizes: images that a batch can have; 0 stands for any number.
@@ -135,7 +126,7 @@ def split_cpu(batch_sizes: set[int]) -> None:
 
 
 def require_divisible(batch_sizes: set[int]) -> None:
-    """Check that all devices together can share batches of these sizes.
+    """Check that the devices can share batches of these sizes equally.
 
     Raises:
         TrainingError: if they cannot.
@@ -182,8 +173,6 @@ def _place() -> str:
 
 def _processor_name() -> str:
     cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        for line in cpuinfo.read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    return platform.processor() or platform.machine()
+    text = cpuinfo.read_text(encoding="utf-8") if cpuinfo.exists() else ""
+    found = re.search(r"^model name\s*:\s*(.+?)\s*$", text, re.MULTILINE)
+    return found[1] if found else platform.processor() or platform.machine()

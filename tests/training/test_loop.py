@@ -251,15 +251,31 @@ def test_a_run_that_another_process_trains_is_refused(dataset, tmp_path, monkeyp
         train(TINY, dataset, tmp_path, seed=3)
 
 
+def test_tensorflow_traces_the_step_once(dataset, tmp_path, monkeypatch):
+    if keras.backend.backend() != "tensorflow":
+        pytest.skip("it is about TensorFlow")
+    traced, step = [], keras.Model.train_step
+
+    def train_step(model, data):
+        traced.append(model.name)
+        return step(model, data)
+
+    monkeypatch.setattr(keras.Model, "train_step", train_step)
+    train(TINY, dataset, tmp_path, epochs=2)
+    assert traced == ["tiny"]
+
+
 @pytest.mark.parametrize("seed", [-1, 2**32, 1.5, True])
 def test_a_seed_is_a_whole_number_of_32_bits(dataset, tmp_path, seed):
-    with pytest.raises(ValueError, match="seed must be a whole number, from 0 to 4294967295"):
+    with pytest.raises(
+        ValueError, match=r"seed must be (an integer of at least 0|at most 4294967295); got"
+    ):
         train(TINY, dataset, tmp_path, seed=seed)
 
 
 @pytest.mark.parametrize("epochs", [0, -1, 2.0])
 def test_epochs_are_at_least_one(dataset, tmp_path, epochs):
-    with pytest.raises(ValueError, match="epochs must be a whole number, at least 1"):
+    with pytest.raises(ValueError, match="epochs must be an integer of at least 1"):
         train(TINY, dataset, tmp_path, epochs=epochs)
 
 
