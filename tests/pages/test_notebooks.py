@@ -1,6 +1,7 @@
 """The chapters as they are stored: present, executed, short-celled, free of leftovers."""
 
 import json
+from itertools import pairwise
 
 import pytest
 from conftest import ROOT, notebooks, read_toc
@@ -63,3 +64,19 @@ def test_cells_are_short(code_cells):
     for cell in code_cells:
         lines = [line for line in "".join(cell["source"]).splitlines() if line.strip()]
         assert len(lines) <= LINES_PER_CELL, "\n".join(lines)
+
+
+def opening_question(name):
+    return read_markdown(name)[0].split("**")[1]
+
+
+def read_markdown(name):
+    cells = json.loads((ROOT / name).with_suffix(".ipynb").read_text())["cells"]
+    return ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown"]
+
+
+@pytest.mark.parametrize(("name", "following"), [*pairwise(notebooks())])
+def test_closes_with_the_next_chapters_question(name, following):
+    closing = read_markdown(name)[-1].partition("**Next question:**")[2]
+    question = opening_question(following).rpartition(". ")[2]
+    assert question[1:] in closing  # the first letter may be a capital in one of them only
