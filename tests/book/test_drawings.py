@@ -109,6 +109,14 @@ def test_a_matplotlib_figure_takes_the_colour_of_the_text_and_is_the_same_each_t
     assert drawings.PALETTE[0] in svg
 
 
+def test_a_chart_does_not_vanish_when_another_frame_with_its_clip_path_is_hidden():
+    figure, axes = drawings.subplots(2, 1)
+    axes.plot([1, 2], [3, 4])
+    clips = [*ElementTree.fromstring(drawings.figure_to_svg(figure)).iter(f"{SVG}clipPath")]
+    assert clips
+    assert {clip.get("visibility") for clip in clips} == {"visible"}
+
+
 def test_a_picture_tells_what_it_shows():
     picture = drawings.Picture('<svg viewBox="0 0 1 1"></svg>', alt='a "small" square')
     html = picture._repr_html_()

@@ -31,4 +31,7 @@ def figure_to_svg(figure: Any) -> str:
     for metadata in root.findall("{http://www.w3.org/2000/svg}metadata"):
         root.remove(metadata)
     root.set("style", f"fill: {INK}; max-width: 100%; height: auto")
+    # Charts of one size share the name of a clip path; in a hidden frame it would clip all away.
+    for clip in root.iter("{http://www.w3.org/2000/svg}clipPath"):
+        clip.set("visibility", "visible")
     return ElementTree.tostring(root, encoding="unicode").replace("#000000", INK)
