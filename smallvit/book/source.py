@@ -65,6 +65,7 @@ def _fit_line(line: str) -> Iterator[str]:
     margin = line[: len(line) - len(line.lstrip())]
     inner = margin + "    "
     tokens = list(_scan(line))
+    outer = [token for _, token, depth in tokens if not depth]
     comments = [start for start, token, _ in tokens if token.startswith("#")]
     if comments:
         code, comment = line[: comments[0]].rstrip(), line[comments[0] + 1 :]
@@ -80,6 +81,8 @@ def _fit_line(line: str) -> Iterator[str]:
     bare = re.match(r" *(return |yield |if |elif |while |[\w., ]+ = |\w+=)", line)
     if line.lstrip().startswith(("from ", "import ")):
         yield line
+    elif re.match(r" *\w+=", line) and "," in outer[:-1]:  # Several arguments.
+        yield from _break_body(line.strip(), margin)
     elif pairs:
         first, last = pairs[-1]
         yield from _fit_line(line[:first])
