@@ -35,7 +35,7 @@ def recorded(name: str) -> list[Record]:
 
 
 def published_curve(name: str, figure: str = "val_top1") -> list[float]:
-    """A figure after each epoch, as the source gives it; empty if it does not."""
+    """`"val_top1"`, `"val_loss"` or `"train_top1"` by epoch; empty if the source lacks it."""
     curves = json.loads((results_folder() / "published_curves.json").read_text(encoding="utf-8"))
     return curves[figure].get(name, [])
 
