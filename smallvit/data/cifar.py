@@ -11,7 +11,7 @@ import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
@@ -159,27 +159,15 @@ def _join(splits: list[Split]) -> Split:
 
 def _find(form: Cifar, path: Path) -> Path:
     """Find the copy that `path` is or holds: an unpacked folder, an archive or a .npz file."""
-    if not path.exists():
-        raise DataError(
-            f"{path} does not exist; point data_dir or SMALLVIT_DATA at a folder that holds "
-            f"{form.expected}."
-        )
-    if path.is_file() and not path.name.endswith((".tar.gz", ".npz")):
-        raise DataError(
-            f"{path} is neither a folder nor a .tar.gz or .npz file; point data_dir or "
-            f"SMALLVIT_DATA at {form.archive}, {form.npz} or the folder that holds one."
-        )
-    if path.is_file():
-        return path
-    for folder in (path / form.folder, path):
-        if all((folder / name).is_file() for name in form.files):
-            return folder
-    for file in (path / form.archive, path / form.npz):
-        if file.is_file():
-            return file
+    inside = [path / form.folder, path, path / form.archive, path / form.npz]
+    for copy in [path] if path.is_file() else inside:
+        packed = copy.is_file() and copy.name.endswith((".tar.gz", ".npz"))
+        if packed or all((copy / name).is_file() for name in form.files):
+            return copy
+    fault = f"holds no whole {form.title}" if path.exists() else "does not exist"
     raise DataError(
-        f"{path} holds no whole {form.title}; expected {form.expected} in it, so put one there or "
-        "point data_dir or SMALLVIT_DATA elsewhere."
+        f"{path} {fault}; point data_dir or SMALLVIT_DATA at a folder that holds {form.expected}, "
+        "or at one of these."
     )
 
 
@@ -224,20 +212,14 @@ def _read_archive(form: Cifar, path: Path) -> dict[str, tuple[bytearray, str]]:
 
 
 def _read_npz(form: Cifar, path: Path) -> tuple[Split, Split]:
-    if not zipfile.is_zipfile(path):
-        raise DataError(f"{path} is cut short or no .npz file; save it again with numpy.savez.")
-    with _parsing(f"{path} is damaged inside; save it again with numpy.savez."):
+    with _parsing(
+        f"{path} is cut short, damaged or of something other than plain arrays (Python objects are "
+        "never loaded); save uint8 images and integer labels with numpy.savez."
+    ):
         with zipfile.ZipFile(path) as file:
-            if sum(member.file_size for member in file.infolist()) > _LIMIT:
-                raise _too_large(path)
+            _limit(sum(member.file_size for member in file.infolist()), path)
         with np.load(path, allow_pickle=False) as file:
-            try:
-                arrays = dict(file)
-            except ValueError as error:
-                raise DataError(
-                    f"{path} holds something other than plain arrays, and Python objects are never "
-                    "loaded; save uint8 images and integer labels with numpy.savez."
-                ) from error
+            arrays = dict(file)
     train, test = (
         _check(
             *(_take(arrays, f"{letter}_{split}", path, form) for letter in "xy"),
@@ -254,16 +236,16 @@ def _read_limited(stream: io.BufferedIOBase, source: Path) -> bytearray:
     content = bytearray()
     while chunk := stream.read(2**20):
         content += chunk
-        if len(content) > _LIMIT:
-            raise _too_large(source)
+        _limit(len(content), source)
     return content
 
 
-def _too_large(source: Path) -> DataError:
-    return DataError(
-        f"{source} holds more than {_LIMIT >> 20} MiB, which no copy of CIFAR does; point data_dir "
-        "or SMALLVIT_DATA at another one."
-    )
+def _limit(size: int, source: Path) -> None:
+    if size > _LIMIT:
+        raise DataError(
+            f"{source} holds more than {_LIMIT >> 20} MiB, which no copy of CIFAR does; point "
+            "data_dir or SMALLVIT_DATA at another one."
+        )
 
 
 @contextlib.contextmanager
@@ -278,74 +260,47 @@ def _parsing(complaint: str) -> Iterator[None]:
         raise DataError(complaint) from error
 
 
-class _PickledDtype:
-    """Stands in for a dtype: takes its code and byte order from the pickle, and nothing else."""
+class _Inert:
+    """Stands in for whatever a pickle names: keeps what it is given, and does nothing with it."""
 
-    def __init__(self, code: str | bytes, *_: Any):
-        self.dtype = np.dtype(code)
+    def __init__(self, *arguments: Any):
+        self.arguments = arguments
 
-    def __setstate__(self, state: tuple) -> None:
-        self.dtype = self.dtype.newbyteorder(state[1])
+    def __setstate__(self, state: Any) -> None:
+        self.state = state
+
+    def to_array(self) -> np.ndarray:
+        """The array of plain numbers that NumPy described, without asking NumPy's own classes."""
+        _, shape, dtype, by_column, content = self.state
+        numbers = np.dtype(dtype.arguments[0]).newbyteorder(dtype.state[1])
+        return np.frombuffer(content, numbers).reshape(shape, order="F" if by_column else "C")
 
 
-class _PickledArray:
-    """Stands in for an array: takes plain numbers from the pickle, and nothing else."""
+class _InertUnpickler(pickle._Unpickler):
+    """Reads plain Python types, and nothing in the file can run, since nothing real is found.
 
-    def __init__(self, *_: Any):
-        self.array = np.empty(0)
+    NumPy's own classes would trust the flags of a pickled dtype: a forged one makes them take raw
+    bytes for addresses of Python objects. And this is Python's unpickler because the one in C
+    allocates whatever length a pickle claims.
+    """
 
-    def __setstate__(self, state: tuple) -> None:
-        _, shape, stand_in, by_column, content = state
-        numbers = np.frombuffer(content, stand_in.dtype)  # Refuses Python objects.
-        self.array = numbers.reshape(shape, order="F" if by_column else "C")
+    def find_class(self, module: str, name: str) -> Any:
+        return _encode if (module, name) == ("_codecs", "encode") else _Inert
 
 
 def _encode(text: str, codec: str) -> bytes:
-    """Stands in for `codecs.encode`, some codecs of which blow up what they are given."""
-    if codec not in ("latin1", "latin-1"):
-        raise ValueError(f"no pickle of bytes asks for {codec}")
+    """Bytes as Python 3 writes them in old protocols; other codecs can multiply what they get."""
     return text.encode("latin-1")
-
-
-class _ArrayUnpickler(pickle._Unpickler):
-    """Reads plain Python types and arrays of numbers, and refuses everything else.
-
-    Stand-ins read the arrays because NumPy trusts the flags of a pickled dtype: a forged one makes
-    it take raw bytes for addresses of Python objects. And this is Python's unpickler because the
-    one in C allocates whatever length a pickle claims.
-    """
-
-    _STAND_INS: ClassVar = {
-        ("numpy._core.multiarray", "_reconstruct"): _PickledArray,
-        ("numpy", "ndarray"): _PickledArray,
-        ("numpy", "dtype"): _PickledDtype,
-        ("_codecs", "encode"): _encode,  # How Python 3 writes bytes in protocol 2.
-    }
-
-    def __init__(self, content: bytearray, source: str, remedy: str):
-        # Python 2 wrote the published files: its strings, array contents too, are bytes.
-        super().__init__(io.BytesIO(content), encoding="bytes")
-        self._source, self._remedy = source, remedy
-
-    def find_class(self, module: str, name: str) -> Any:
-        module = module.replace("numpy.core.", "numpy._core.")  # NumPy 2 renamed it.
-        if (module, name) not in self._STAND_INS:
-            raise DataError(
-                f"{self._source} asks for {f'{module}.{name}'!r}, which no file of CIFAR needs, so "
-                f"nothing of it was loaded; {self._remedy}."
-            )
-        return self._STAND_INS[module, name]
 
 
 def _parse(form: Cifar, content: bytearray, source: str) -> Split:
     """Parse a published file, whose rows hold 1,024 reds, then greens, then blues."""
-    with _parsing(f"{source} is cut short or no pickle; {form.remedy}."):
-        batch = _ArrayUnpickler(content, source, form.remedy).load()
-    if not isinstance(batch, dict):
-        raise DataError(f"{source} holds a {type(batch).__name__} and not a dict; {form.remedy}.")
-    batch = {key.decode("latin-1") if isinstance(key, bytes) else key: batch[key] for key in batch}
+    with _parsing(f"{source} is cut short or no pickle of images and labels; {form.remedy}."):
+        # Python 2 wrote the published files: its strings, array contents too, are bytes.
+        batch = _InertUnpickler(io.BytesIO(content), encoding="bytes").load()
+        batch = {k.decode("latin-1") if isinstance(k, bytes) else k: x for k, x in batch.items()}
+        batch = {k: x.to_array() if isinstance(x, _Inert) else x for k, x in batch.items()}
     rows, labels = (_take(batch, key, source, form) for key in ("data", form.labels))
-    rows, labels = (x.array if isinstance(x, _PickledArray) else x for x in (rows, labels))
     rows, labels = _check(rows, labels, (3 * 32 * 32,), source, form)
     return np.ascontiguousarray(rows.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)), labels
 
@@ -367,15 +322,11 @@ def _check(images: Any, labels: Any, shape: tuple[int, ...], source: str, form: 
     # Only a flat list becomes an array: lists within lists could unfold to any size.
     if isinstance(labels, list) and all(type(label) is int for label in labels):
         labels = np.array(labels)
-    is_list, last = isinstance(labels, list), len(form.classes) - 1
-    shape = getattr(labels, "shape", ())
-    if not is_list and shape not in ((len(images),), (len(images), 1)):
+    last, kind = len(form.classes) - 1, getattr(getattr(labels, "dtype", None), "kind", None)
+    is_column = kind in ("i", "u") and labels.shape in ((len(images),), (len(images), 1))
+    if not is_column or labels.min() < 0 or labels.max() > last:
         raise DataError(
-            f"{source} holds {len(images)} images and labels of shape {shape}, but each image "
-            f"needs one label; {form.remedy}."
-        )
-    if is_list or labels.dtype.kind not in "iu" or labels.min() < 0 or labels.max() > last:
-        raise DataError(
-            f"{source} holds labels that are not whole numbers from 0 to {last}; {form.remedy}."
+            f"{source} holds {len(images)} images without one label for each, a whole number from "
+            f"0 to {last}; {form.remedy}."
         )
     return images, labels.reshape(-1).astype(np.int64)

@@ -261,7 +261,7 @@ def test_folder_without_a_whole_copy(tmp_path, present):
 def test_file_of_another_kind(tmp_path):
     (tmp_path / "cifar.zip").write_bytes(b"")
     message = error_of(tmp_path / "cifar.zip")
-    assert "cifar.zip is neither" in message and "point data_dir" in message
+    assert "cifar.zip holds no whole CIFAR-100; point data_dir" in message
 
 
 @pytest.mark.parametrize("write", [write_archive, write_npz])
@@ -271,7 +271,7 @@ def test_file_cut_short(tmp_path, write, share):
     content = file.read_bytes()
     file.write_bytes(content[: int(share * len(content))])
     message = error_of(tmp_path)
-    assert f"{file} is cut short" in message and ("fresh copy" in message or "save it" in message)
+    assert f"{file} is cut short" in message and ("fresh copy" in message or "savez" in message)
 
 
 @pytest.mark.parametrize("share", [0, 0.01, 0.5, 0.999])
@@ -305,7 +305,7 @@ def test_npz_damaged_inside(tmp_path):
     content = bytearray(file.read_bytes())
     content[len(content) // 2] ^= 0xFF
     file.write_bytes(content)
-    assert f"{file} is damaged inside; save it again" in error_of(tmp_path)
+    assert f"{file} is cut short, damaged or" in error_of(tmp_path)
 
 
 @pytest.mark.parametrize("key", ["x_train", "y_train", "x_test", "y_test"])
@@ -334,10 +334,11 @@ def test_pickle_without_a_key(tmp_path, key):
 
 def test_pickle_of_something_else(tmp_path):
     write_folder(tmp_path, test=pickle.dumps([1, 2, 3]))
-    assert "holds a list and not a dict" in error_of(tmp_path)
+    assert "test is cut short or no pickle of images and labels" in error_of(tmp_path)
 
 
 ROWS, LABELS = make_rows(TEST)
+UNFIT = "5 images without one label for each, a whole number from 0 to 99"
 
 
 @pytest.mark.parametrize(
@@ -350,14 +351,14 @@ ROWS, LABELS = make_rows(TEST)
         (ROWS.tolist(), LABELS, "images of type list"),
         ("rows", LABELS, "images of type str"),
         ([[1], [2, 3]], LABELS, "images of type list"),
-        (ROWS, LABELS[:4], "5 images and labels of shape (4,)"),
-        (ROWS, [LABELS], "labels that are not whole numbers from 0 to 99"),
-        (ROWS, 7, "5 images and labels of shape ()"),
-        (ROWS, [0, 1, 2, 3, 100], "labels that are not whole numbers from 0 to 99"),
-        (ROWS, [0, 1, 2, 3, -1], "labels that are not whole numbers from 0 to 99"),
-        (ROWS, [0, 1, 2, 3, 4.0], "labels that are not whole numbers from 0 to 99"),
-        (ROWS, [True] * 5, "labels that are not whole numbers from 0 to 99"),
-        (ROWS, ["apple"] * 5, "labels that are not whole numbers from 0 to 99"),
+        (ROWS, LABELS[:4], UNFIT),
+        (ROWS, [LABELS], UNFIT),
+        (ROWS, 7, UNFIT),
+        (ROWS, [0, 1, 2, 3, 100], UNFIT),
+        (ROWS, [0, 1, 2, 3, -1], UNFIT),
+        (ROWS, [0, 1, 2, 3, 4.0], UNFIT),
+        (ROWS, [True] * 5, UNFIT),
+        (ROWS, ["apple"] * 5, UNFIT),
     ],
 )
 def test_batch_of_another_form(tmp_path, rows, labels, complaint):
@@ -469,7 +470,7 @@ def test_labels_nested_in_one_another_are_not_unfolded(tmp_path):
     for _ in range(60):
         labels = [labels] * 10
     write_folder(tmp_path, train=to_pickle(make_rows(10)[0], labels))
-    assert "labels that are not whole numbers" in error_of(tmp_path)
+    assert "without one label for each" in error_of(tmp_path)
 
 
 # CIFAR-10
@@ -516,7 +517,7 @@ def test_cifar10_in_all_three_forms(tmp_path, monkeypatch):
 
 def test_cifar10_with_the_labels_of_cifar100(tmp_path):
     write_npz(tmp_path).rename(tmp_path / "cifar10.npz")
-    with pytest.raises(DataError, match="whole numbers from 0 to 9;"):
+    with pytest.raises(DataError, match="whole number from 0 to 9;"):
         load_cifar(CIFAR10, tmp_path)
 
 
@@ -544,8 +545,8 @@ def test_hostile_pickle_is_refused_and_not_run(tmp_path, function, argument, nes
     bait = Bait(function, argument.format(str(taken)))
     content = pickle.dumps({"data": ROWS, "fine_labels": [bait]} if nested else bait, protocol)
     write_folder(tmp_path, train=content)
-    message = error_of(tmp_path)
-    assert function.__name__ in message and "nothing of it was loaded" in message
+    refused = "without one label for each" if nested else "no pickle of images and labels"
+    assert refused in error_of(tmp_path)
     assert not taken.exists()
     pickle.loads(content)  # The bait does bite a careless reader.
     assert taken.exists()
@@ -554,7 +555,7 @@ def test_hostile_pickle_is_refused_and_not_run(tmp_path, function, argument, nes
 def test_hostile_pickle_in_an_archive_is_refused(tmp_path):
     bait = pickle.dumps(Bait(os.mkdir, str(tmp_path / "taken")))
     write_archive(tmp_path, {"cifar-100-python/train": bait, "cifar-100-python/test": bait})
-    assert "mkdir" in error_of(tmp_path)
+    assert "no pickle of images and labels" in error_of(tmp_path)
     assert not (tmp_path / "taken").exists()
 
 
@@ -562,11 +563,13 @@ def test_hostile_pickle_in_an_archive_is_refused(tmp_path):
     "path",
     ["numpy\nload", "numpy\nndarray.__class__", "numpy.core.multiarray\nfromfile", "a\nb\\n"],
 )
-def test_the_rest_of_numpy_is_refused_too(tmp_path, path):
+def test_nothing_real_is_found(tmp_path, path):
     module, name = (part.encode() for part in path.split("\n"))
     parts = (b"\x8c" + bytes([len(part)]) + part for part in (module, name.replace(b"\\n", b"\n")))
     write_folder(tmp_path, train=b"\x80\4" + b"".join(parts) + b"\x93.")
-    assert "nothing of it was loaded" in error_of(tmp_path)
+    assert "no pickle of images and labels" in error_of(tmp_path)
+    found = cifar._InertUnpickler(io.BytesIO((tmp_path / "cifar-100-python/train").read_bytes()))
+    assert found.load().__module__ == "smallvit.data.cifar"
 
 
 def test_forged_dtype_does_not_turn_bytes_into_objects(tmp_path):
