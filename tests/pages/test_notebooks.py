@@ -1,6 +1,7 @@
 """The chapters as they are stored: present, executed, short-celled, free of leftovers."""
 
 import json
+import re
 from itertools import pairwise
 
 import pytest
@@ -64,6 +65,14 @@ def test_cells_are_short(code_cells):
     for cell in code_cells:
         lines = [line for line in "".join(cell["source"]).splitlines() if line.strip()]
         assert len(lines) <= LINES_PER_CELL, "\n".join(lines)
+
+
+def test_headings_follow_a_blank_line(notebook):
+    """Right after a fold, as in `</details>` and `## Quiz`, a page shows the hashes instead."""
+    cells = [cell for cell in notebook["cells"] if cell["cell_type"] == "markdown"]
+    text = "\n\n".join("".join(cell["source"]) for cell in cells)
+    prose = re.sub("```.*?```", "", text, flags=re.DOTALL)
+    assert re.findall(r"^.*\S.*\n(#+ .*)", prose, re.MULTILINE) == []
 
 
 def opening_question(name):
