@@ -1,17 +1,46 @@
 """What a chapter needs beside its figures: the package's own source, and checks of exercises."""
 
+import ast
+import inspect
 from collections.abc import Callable, Iterable, Sequence
 from hashlib import sha256
+from textwrap import dedent
 from typing import Any
 
 import numpy as np
 from keras import ops
 
-from smallvit.book.source import show_source
-
-__all__ = ["check_function", "check_value", "seal", "show_source"]
-
 NOT_ANSWERED = "Not answered yet: put your own in place of the three dots."
+
+
+def show_source(*objects: Any) -> Any:
+    """Show the source of functions or classes, highlighted, without docstrings.
+
+    Args:
+        *objects: functions, methods, classes or modules of this package, or of any other.
+
+    Returns:
+        What a notebook shows as Markdown.
+    """
+    from IPython.display import Markdown
+
+    sources = (dedent(inspect.getsource(thing)).rstrip() for thing in objects)
+    shown = "\n\n".join(without_docstrings(source) for source in sources)
+    return Markdown(f"```python\n{shown}\n```")
+
+
+def without_docstrings(source: str) -> str:
+    """Source without the docstrings of its modules, classes and functions."""
+    lines = source.splitlines()
+    documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, documented) and ast.get_docstring(node) is not None:
+            text = node.body[0]
+            first, last = text.lineno - 1, text.end_lineno
+            last += lines[last : last + 1] == [""]
+            filler = " " * text.col_offset + "pass" if len(node.body) == 1 else None
+            lines[first:last] = [filler] + [None] * (last - first - 1)
+    return "\n".join(line for line in lines if line is not None)
 
 
 def check_value(answer: Any, expected: Any, hint: str) -> None:

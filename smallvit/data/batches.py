@@ -88,7 +88,7 @@ class Batches(keras.utils.PyDataset):
         """The arguments of `prepare` for a batch."""
         places = slice(index * self.batch_size, (index + 1) * self.batch_size)
         if self.shuffle:
-            order = _epoch_order(self.seed, self.epoch, len(self.images), self.passes)
+            order = _new_order(self.seed, self.epoch, len(self.images), self.passes)
             places = order[places]
         one_hot = np.eye(self.num_classes, dtype="float32")[self.labels[places]]
         key = None if self.seed is None else (self.seed, self.epoch, index)
@@ -105,7 +105,7 @@ def steps_per_epoch(num_images: int, batch_size: int, passes: int = 1) -> int:
 
 
 @lru_cache(maxsize=2)
-def _epoch_order(seed: int, epoch: int, num_images: int, passes: int) -> np.ndarray:
+def _new_order(seed: int, epoch: int, num_images: int, passes: int) -> np.ndarray:
     """Indices of an epoch's images, pass after pass; cached, since every batch needs them."""
     rng = np.random.default_rng((seed, epoch))
     return np.concatenate([rng.permutation(num_images) for _ in range(passes)])

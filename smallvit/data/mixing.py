@@ -4,6 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+Box = tuple[int, int, int, int]
+"""Top, left, height and width of a rectangle, in pixels."""
+
 
 def mixup(
     images: np.ndarray, labels: np.ndarray, share: float, order: np.ndarray
@@ -28,7 +31,7 @@ def mixup(
 
 
 def cutmix(
-    images: np.ndarray, labels: np.ndarray, box: tuple[int, int, int, int], order: np.ndarray
+    images: np.ndarray, labels: np.ndarray, box: Box, order: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Paste a rectangle of another image of the batch into each one, in the same place.
 
@@ -52,9 +55,7 @@ def cutmix(
     return mixed, _blend_labels(labels, share, order)
 
 
-def draw_box(
-    height: int, width: int, share: float, rng: np.random.Generator
-) -> tuple[int, int, int, int]:
+def draw_box(height: int, width: int, share: float, rng: np.random.Generator) -> Box:
     """Draw the rectangle that leaves about `share` of an image as it was.
 
     It has the image's proportions, sides of an even number of pixels, and its centre anywhere in

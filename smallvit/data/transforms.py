@@ -51,7 +51,7 @@ class Normalize(Transform):
     random: ClassVar = False
     dtype: ClassVar = "uint8"
 
-    def apply(self, images: np.ndarray, rng: np.random.Generator | None) -> np.ndarray:
+    def apply(self, images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         _require_statistics(self, self.mean, self.std)
         mean, std = np.float32(self.mean), np.float32(self.std)
         return (images.astype("float32") / np.float32(255) - mean) / std
@@ -240,7 +240,7 @@ def prepare(
         `(images, labels)`, float32.
     """
     if key is None:
-        transforms, mixing = [each for each in transforms if not each.random], None
+        transforms, mixing = [x for x in transforms if not x.random], None
     rng = None if key is None else np.random.default_rng(key)
     for transform in transforms:
         images = transform(images, rng)

@@ -42,7 +42,7 @@ def attend(
     Source: Vaswani et al. 2017, equation 1; the bias is Liu et al. 2021 (Swin), equation 4.
     """
     scores = einsum("bnhd,bmhd->bhnm", query, key) + bias
-    weights = ops.softmax(scores)[:, None] if mask is None else masked_softmax(scores, mask)
+    weights = masked_softmax(scores, mask)
     dropped = ops.reshape(dropout(weights), (-1, *scores.shape[1:]))
     return einsum("bhnm,bmhd->bnhd", dropped, value), weights
 
@@ -196,7 +196,8 @@ class LocalitySelfAttention(SelfAttention):
     def scale(self) -> Any:
         if not self.learnable_temperature:
             return super().scale
-        return self.temperature if self.temperature_as == "multiplier" else 1 / self.temperature
+        multiplies = self.temperature_as == "multiplier"
+        return self.temperature if multiplies else 1 / self.temperature
 
     def additive_mask(self, attn_mask: Any, query: Any) -> Any:
         mask = super().additive_mask(attn_mask, query)
@@ -242,8 +243,9 @@ class WindowAttention(SelfAttention):
         self.input_spec = layers.InputSpec(shape=(None, height * width, input_shape[-1]))
 
     def position_bias(self) -> Any:
-        # Along the last axis: taking rows has, on TensorFlow, a sparse gradient that repeats rows,
-        # and Keras's Adam squares its entries one by one instead of squaring their sum.
+        # Along the last axis: taking rows has, on TensorFlow, a sparse gradient
+        # that repeats rows, and Keras's Adam squares its entries one by one
+        # instead of squaring their sum.
         table = ops.transpose(self.relative_position_bias_table)
         return ops.take(table, self.relative_position_index, axis=1)[None]
 

@@ -241,10 +241,12 @@ class SwinTransformerBlock(TransformerBlock):
 
     def build_attention(self, input_shape: tuple) -> None:
         self.input_resolution = grid = tuple(input_shape[1:3])
-        self.window, self.shift = clamp_window(grid, self.window_size, self.shift_size)
+        wanted = self.window_size, self.shift_size
+        self.window, self.shift = clamp_window(grid, *wanted)
         self.attn_mask = get_attn_mask(grid, self.window, self.shift)
         self.attn = self.make_attention(
-            window_size=self.window, relative_position_bias_initializer=self.table_initializer
+            window_size=self.window,
+            relative_position_bias_initializer=self.table_initializer,
         )
         self.attn.build((None, prod(self.window), input_shape[-1]))
         self.input_spec = layers.InputSpec(shape=(None, *input_shape[1:]))
@@ -255,7 +257,11 @@ class SwinTransformerBlock(TransformerBlock):
         _, padded_height, padded_width, _ = x.shape
         windows = window_partition(x, self.window)
         tokens = ops.reshape(windows, (-1, prod(self.window), channels))
-        tokens, weights = self.attn(tokens, attn_mask=self.attn_mask, return_attention_scores=True)
+        tokens, weights = self.attn(
+            tokens,
+            attn_mask=self.attn_mask,
+            return_attention_scores=True,
+        )
         num_windows = padded_height * padded_width // prod(self.window)
         weights = ops.reshape(weights, (-1, num_windows, *weights.shape[2:]))
         windows = ops.reshape(tokens, (-1, *self.window, channels))

@@ -17,7 +17,11 @@ DIAGONAL = -10_000.0
 score far larger than `MASKED`; this is more than any score makes up for, and finite in float16."""
 
 
-def get_attn_mask(input_resolution: Size, window_size: Size, shift_size: Size) -> np.ndarray | None:
+def get_attn_mask(
+    input_resolution: Size,
+    window_size: Size,
+    shift_size: Size,
+) -> np.ndarray | None:
     """Mask for attention in windows of a grid that was rolled, and padded if need be.
 
     Rolling a grid by `-shift_size` brings tokens from opposite edges into one window, though they
@@ -48,8 +52,8 @@ def get_attn_mask(input_resolution: Size, window_size: Size, shift_size: Size) -
     row_regions, column_regions = (_axis_regions(*axis) for axis in axes)
     regions = 3 * row_regions[:, None] + column_regions[None, :]
     rows, columns = padded[0] // window[0], padded[1] // window[1]
-    regions = regions.reshape(rows, window[0], columns, window[1]).swapaxes(1, 2)
-    regions = regions.reshape(rows * columns, window[0] * window[1])
+    tiles = regions.reshape(rows, window[0], columns, window[1]).swapaxes(1, 2)
+    regions = tiles.reshape(rows * columns, window[0] * window[1])
     same_region = regions[:, :, None] == regions[:, None, :]
     return np.where(same_region, 0.0, MASKED).astype("float32")
 
@@ -104,8 +108,11 @@ def masked_softmax(scores: Any, mask: Any) -> Any:
     """Attention weights under an additive mask; 0 for a token that may attend to none.
 
     From scores `(batch * num_windows, num_heads, N, N)` and a mask `(num_windows, N, N)`, of which
-    -100 or less forbids, to weights `(batch, num_windows, num_heads, N, N)`.
+    -100 or less forbids, to weights `(batch, num_windows, num_heads, N, N)`. Without a mask, there
+    is one window.
     """
+    if mask is None:
+        return ops.softmax(scores)[:, None]
     mask = mask[:, None]  # for all heads
     may_attend = ops.max(mask, axis=-1, keepdims=True) > MASKED
     by_window = ops.reshape(scores, (-1, mask.shape[0], *scores.shape[1:]))

@@ -55,7 +55,7 @@ def shift_diagonally(images: Any, shift: Size) -> Any:
     check_shape(images.shape, GRID, "images")
     _, height, width, _ = images.shape
     padded = ops.pad(images, ((0, 0), (down, down), (right, right), (0, 0)))
-    corners = [(row, column) for row in (0, 2 * down) for column in (0, 2 * right)]
+    corners = [(i, j) for i in (0, 2 * down) for j in (0, 2 * right)]
     shifted = [padded[:, i : i + height, j : j + width] for i, j in corners]
     return ops.concatenate([images, *shifted], axis=-1)
 
@@ -150,7 +150,7 @@ class PatchMerging(_Tokens):
         x = pad_grid(ops.cast(x, self.compute_dtype), 2)
         _, height, width, channels = x.shape
         x = ops.reshape(x, (-1, height // 2, 2, width // 2, 2, channels))
-        x = ops.transpose(x, (0, 1, 3, 4, 2, 5))  # the source goes down before it goes right
+        x = ops.transpose(x, (0, 1, 3, 4, 2, 5))  # the source goes down first
         x = ops.reshape(x, (-1, height // 2, width // 2, 4 * channels))
         return self.reduction(self.norm(x))
 

@@ -27,7 +27,8 @@ class PositionEmbedding(Layer):
 
     def build(self, input_shape: tuple) -> None:
         super().build(input_shape)
-        self.position = self.add_weight((1, *input_shape[1:]), self.initializer, name="position")
+        shape = (1, *input_shape[1:])
+        self.position = self.add_weight(shape, self.initializer, name="position")
         self.input_spec = layers.InputSpec(shape=(None, *input_shape[1:]))
 
     def call(self, tokens: Any) -> Any:

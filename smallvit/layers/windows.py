@@ -26,16 +26,21 @@ def window_partition(x: Any, window_size: Size) -> Any:
 
     Source: Liu et al. 2021 (Swin Transformer), section 3.2.
     """
-    window_height, window_width = to_pair(window_size, "window_size")
+    mh, mw = to_pair(window_size, "window_size")
     check_shape(x.shape, GRID, "x")
     _, height, width, channels = x.shape
     rows, columns = count_tiles((height, width), window_size, "window_size")
-    x = ops.reshape(x, (-1, rows, window_height, columns, window_width, channels))
-    x = ops.transpose(x, (0, 1, 3, 2, 4, 5))  # batch, rows, columns, Mh, Mw, channels
-    return ops.reshape(x, (-1, window_height, window_width, channels))
+    x = ops.reshape(x, (-1, rows, mh, columns, mw, channels))
+    x = ops.transpose(x, (0, 1, 3, 2, 4, 5))  # rows, columns, mh, mw
+    return ops.reshape(x, (-1, mh, mw, channels))
 
 
-def window_reverse(windows: Any, window_size: Size, height: int, width: int) -> Any:
+def window_reverse(
+    windows: Any,
+    window_size: Size,
+    height: int,
+    width: int,
+) -> Any:
     """Put windows back into the grids they were cut from: the inverse of `window_partition`.
 
     Args:
@@ -53,16 +58,16 @@ def window_reverse(windows: Any, window_size: Size, height: int, width: int) -> 
 
     Source: Liu et al. 2021 (Swin Transformer), section 3.2.
     """
-    window_height, window_width = to_pair(window_size, "window_size")
-    if len(windows.shape) != 4 or tuple(windows.shape[1:3]) != (window_height, window_width):
+    mh, mw = to_pair(window_size, "window_size")
+    if len(windows.shape) != 4 or tuple(windows.shape[1:3]) != (mh, mw):
         raise ValueError(
-            f"windows must be (batch * num_windows, {window_height}, {window_width}, channels); "
+            f"windows must be (batch * num_windows, {mh}, {mw}, channels); "
             f"got shape {tuple(windows.shape)}."
         )
     rows, columns = count_tiles((height, width), window_size, "window_size")
     channels = windows.shape[-1]
-    x = ops.reshape(windows, (-1, rows, columns, window_height, window_width, channels))
-    x = ops.transpose(x, (0, 1, 3, 2, 4, 5))  # batch, rows, Mh, columns, Mw, channels
+    x = ops.reshape(windows, (-1, rows, columns, mh, mw, channels))
+    x = ops.transpose(x, (0, 1, 3, 2, 4, 5))  # rows, mh, columns, mw
     return ops.reshape(x, (-1, height, width, channels))
 
 

@@ -1,20 +1,14 @@
 import ast
-import inspect
-import pkgutil
+import json
+import re
 from importlib import import_module
+from pathlib import Path
 from textwrap import indent
 
 import pytest
 
-import smallvit
-from smallvit.book.source import fit, show_source, without_docstrings
+from smallvit.book.teach import show_source, without_docstrings
 from smallvit.layers.windows import window_partition
-
-MODULES = [
-    module.name
-    for module in pkgutil.walk_packages(smallvit.__path__, "smallvit.")
-    if not module.ispkg and not module.name.startswith(("smallvit.book", "smallvit.__"))
-]
 
 
 def test_the_source_is_shown_as_it_is():
@@ -49,30 +43,37 @@ def test_what_has_a_docstring_only_is_still_python():
     assert without_docstrings(source) == "class Empty(Exception):\n    pass"
 
 
-@pytest.mark.parametrize("name", MODULES)
-def test_every_source_fits_the_page_and_means_the_same(name):
-    source = without_docstrings(inspect.getsource(import_module(name)).rstrip())
-    narrow = fit(source)
-    assert ast.dump(ast.parse(narrow)) == ast.dump(ast.parse(source))
-    for node in ast.parse(source).body:
-        if isinstance(node, ast.ClassDef | ast.FunctionDef):
-            shown = fit(ast.get_source_segment(source, node))
-            assert [line for line in shown.splitlines() if len(line) > 80] == []
+def shown_in_chapters():
+    """Names that chapters give to `show_source`, with the line that imports each."""
+    for path in sorted((Path(__file__).parents[2] / "book").rglob("*.ipynb")):
+        cells = json.loads(path.read_text())["cells"]
+        code = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
+        plain = [re.sub(r"(?m)^( *)%.*", r"\1pass", text) for text in code]
+        nodes = [node for text in plain for node in ast.walk(ast.parse(text))]
+        imports = {
+            alias.asname or alias.name: (node.module, alias.name)
+            for node in nodes
+            if isinstance(node, ast.ImportFrom)
+            for alias in node.names
+        }
+        for node in nodes:
+            if isinstance(node, ast.Call) and ast.unparse(node.func) == "show_source":
+                for argument in map(ast.unparse, node.args):
+                    yield pytest.param(imports, argument, id=f"{path.stem}-{argument}")
 
 
-@pytest.mark.parametrize(
-    ("line", "lines"),
-    [
-        ("x" * 81, ["x" * 81]),
-        (f"f({'a' * 40}, {'b' * 40})", ["f(", f"    {'a' * 40},", f"    {'b' * 40},", ")"]),
-        (f"return {'a' * 40} if c else {'b' * 40}", None),
-        (f"    y = 1  # {'word ' * 20}", None),
-        (f'    raise ValueError(f"{"word " * 12}{{x!r}} {"word " * 12}")', None),
-        (f"x = [{'a' * 30} for {'a' * 30}, b in {'c' * 20}]", None),
-    ],
-)
-def test_long_lines_are_broken_where_a_formatter_would(line, lines):
-    broken = fit(line.strip()).splitlines()
-    assert lines in (None, broken)
-    assert lines or max(map(len, broken)) <= 80
-    assert ast.dump(ast.parse("\n".join(broken))) == ast.dump(ast.parse(line.strip()))
+SHOWN = list(shown_in_chapters())
+
+
+def test_chapters_show_sources():
+    assert len(SHOWN) > 20
+
+
+@pytest.mark.parametrize(("imports", "argument"), SHOWN)
+def test_what_a_chapter_shows_fits_the_page_and_is_python(imports, argument):
+    module, name = imports[argument.partition(".")[0]]
+    first = getattr(import_module(module), name)
+    text = show_source(eval(argument, {argument.partition(".")[0]: first})).data
+    lines = text.splitlines()
+    assert [line for line in lines if len(line) > 80] == []
+    ast.parse("\n".join(lines[1:-1]))
