@@ -108,11 +108,16 @@ class PatchEmbed(_Tokens):
 
     def build(self, input_shape: tuple) -> None:
         super().build(input_shape)
-        count_tiles(input_shape[1:3], self.patch_size, "patch_size")  # refuses what does not fit
+        self.compute_output_shape(input_shape)  # refuses what does not fit
         patch_shape = (None, prod(self.patch_size) * input_shape[-1])
         self.input_norm.build(patch_shape)
         self.proj.build(patch_shape)
         self.norm.build((None, self.embed_dim))
+
+    def compute_output_shape(self, input_shape: tuple) -> tuple:
+        shape = super().compute_output_shape(input_shape)
+        count_tiles(input_shape[1:3], self.patch_size, "patch_size")
+        return shape
 
     def call(self, images: Any) -> Any:
         patches = patchify(ops.cast(images, self.compute_dtype), self.patch_size)

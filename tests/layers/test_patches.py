@@ -37,6 +37,12 @@ def test_patch_embed_with_norm_centres_each_token(rng):
     np.testing.assert_allclose(ops.convert_to_numpy(ops.mean(tokens, -1)), 0, atol=1e-5)
 
 
+def test_patch_embed_refuses_what_the_patch_does_not_divide():
+    for ask in (PatchEmbed(3, 8).compute_output_shape, PatchEmbed(3, 8).build):
+        with pytest.raises(ValueError, match="patch_size of 3 x 3 does not divide a grid of 8 x 9"):
+            ask((1, 8, 9, 3))
+
+
 def test_position_embedding_adds_the_same_vector_in_every_sample(rng):
     tokens = rng.normal(size=(3, 4, 2, 5)).astype("float32")
     layer = PositionEmbedding()
