@@ -14,6 +14,7 @@ from smallvit.data.datasets import (
     load_dataset,
     paint_dataset,
 )
+from smallvit.data.errors import DataError
 from smallvit.data.shapes import shapes100
 from smallvit.data.transforms import Normalize, RandomErasing
 from smallvit.training.recipes import get_recipe
@@ -50,6 +51,18 @@ def test_cifar100_is_recognized_and_has_the_published_statistics():
 def save_npz(folder, train, test):
     arrays = {"x_train": train[0], "y_train": train[1], "x_test": test[0], "y_test": test[1]}
     np.savez(folder / "cifar100.npz", **arrays)
+
+
+@pytest.mark.parametrize("reader", ["smallvit.data.cifar._find", "smallvit.data.folders._folders"])
+def test_a_dataset_that_does_not_fit_into_memory_gets_one_sentence(tmp_path, monkeypatch, reader):
+    def exhaust(*_):
+        raise MemoryError
+
+    monkeypatch.setattr(reader, exhaust)
+    with pytest.raises(
+        DataError, match=r"^[^\n]*does not fit into memory; choose fewer or [^\n]*$"
+    ):
+        load_dataset("cifar10" if "cifar" in reader else tmp_path, tmp_path)
 
 
 @pytest.mark.parametrize("name", ["cifar100", "cifar10"])

@@ -90,6 +90,13 @@ def test_any_height_and_width(rng, image_size, patch_size, window_size):
     assert np.isfinite(ops.convert_to_numpy(logits)).all()
 
 
+@pytest.mark.parametrize("shifted_patches", [False, True])
+def test_patches_need_not_be_square(shifted_patches):
+    config = replace(SMALL_SWIN, patch_size=(2, 4), shifted_patches=shifted_patches)
+    model = swin_transformer(config)
+    assert model.get_layer("patch_embed").output.shape == (None, 8, 4, config.embed_dim)
+
+
 def test_depths_and_heads_must_match():
     with pytest.raises(ValueError, match="depths and num_heads must have one element per stage"):
         SwinConfig(depths=(2, 2), num_heads=(3,))

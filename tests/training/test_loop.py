@@ -386,6 +386,19 @@ def test_precision_is_set_for_the_run_and_set_back(dataset, tmp_path, precision)
         train(TINY, dataset, tmp_path, epochs=1)
 
 
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        *(("workers", value) for value in (-1, 1.5, True)),
+        *(("steps_per_call", value) for value in (0, 2.0, True)),
+        *(("time_limit", value) for value in (-1.0, float("nan"))),
+    ],
+)
+def test_an_option_out_of_range_is_refused(option, value):
+    with pytest.raises(ValueError, match=rf"^{option} must be .*at least [01].*; got"):
+        Session(**{option: value})
+
+
 def test_an_unknown_precision_is_refused():
     with pytest.raises(ValueError, match=r"precision must be one of float32, .*; got 'float8'"):
         Session(precision="float8")
