@@ -90,7 +90,7 @@ def test_coverage_writes_each_count_into_its_pixel_and_frames_the_middle():
     assert texts == [("3", "25", "15"), ("1", "45", "15"), ("2", "5", "55")]
     fills = re.findall(r'fill="#(\w\w)\w{4}" d="(M\d \d)', drawing)
     order = [place for red, place in sorted(fills, key=lambda fill: -int(fill[0], 16))]
-    assert order == ["M4 1", "M0 5", "M2 1"]
+    assert order == ["M0 0", "M4 1", "M0 5", "M2 1"]  # zeros are palest
     assert drawing.count('d="M2 2h2v2h-2z"') == 2
 
 

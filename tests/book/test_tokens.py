@@ -137,6 +137,7 @@ def test_bars_are_as_tall_as_their_values():
     rects = list(svg.iter(f"{SVG}rect"))
     assert [float(rect.get("height")) for rect in rects] == [25, 100, 0]
     assert len({float(r.get("y")) + float(r.get("height")) for r in rects}) == 1
+    assert {r.get("stroke") for r in rects} == {"currentColor"}  # or a pale one would vanish
     assert texts(svg) == ["weight", "0", "0.5", "1", "0", "1", "2"]
 
 

@@ -75,6 +75,13 @@ def test_headings_follow_a_blank_line(notebook):
     assert re.findall(r"^.*\S.*\n(#+ .*)", prose, re.MULTILINE) == []
 
 
+@pytest.mark.parametrize("name", notebooks())
+def test_titles_of_folds_are_plain(name):
+    """Inside `<summary>` a page shows Markdown and mathematics as they are written."""
+    titles = re.findall(r"<summary>(.*?)</summary>", "".join(read_markdown(name)))
+    assert [title for title in titles if re.search(r"[$`*]", title)] == []
+
+
 def opening_question(name):
     return read_markdown(name)[0].split("**")[1]
 

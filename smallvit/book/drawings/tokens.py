@@ -218,7 +218,7 @@ def draw_bars(
         y, tall = min(zero, level(value)), abs(zero - level(value))
         parts.append(
             f'<rect x="{left + (n + 0.1) * step:.4g}" y="{y:.4g}" width="{0.8 * step:.4g}" '
-            f'height="{tall:.4g}" fill="{scale.colour(value)}"/>'
+            f'height="{tall:.4g}" fill="{scale.colour(value)}" stroke="{INK}" stroke-width=".5"/>'
         )
     marks = ""
     if masked is not None:

@@ -114,17 +114,17 @@ def draw_coverage(counts: np.ndarray, patch_size: int, cell: float = 22) -> str:
     """Draw how often each pixel of a small image is seen, with the patch in its middle outlined.
 
     Args:
-        counts: integer array `(height, width)`; zeros are left blank.
+        counts: integer array `(height, width)`; zeros are pale.
         patch_size: side of a patch, in pixels; an odd number of patches fits each side.
         cell: side of a pixel in the drawing.
 
     Returns:
         SVG markup.
     """
-    seen, numbers = np.where(counts > 0, counts, np.nan), np.where(counts > 0, counts, None)
+    numbers = np.where(counts > 0, counts, None)
     middle = [(side - patch_size) // 2 for side in counts.shape]
     return draw_grid(
-        seen,
+        counts,
         Scale(0, 5),
         texts=numbers,
         windows=window_numbers(*counts.shape, patch_size),
