@@ -14,6 +14,8 @@ class Slider:
         values: what `draw` is called with, in order.
     """
 
+    widget = "SelectionSlider"
+
     def __init__(self, values: Sequence[Any]):
         self.values = list(values)
         self.labels = [str(value) for value in self.values]
@@ -38,10 +40,7 @@ class Slider:
         """The control as an ipywidget that calls `pick` with the place of what was chosen."""
         import ipywidgets
 
-        return self._observed(ipywidgets.SelectionSlider, name, place, pick)
-
-    def _observed(self, widget: Callable, name: str, place: int, pick: Callable) -> Any:
-        control = widget(
+        control = getattr(ipywidgets, self.widget)(
             options=[(label, n) for n, label in enumerate(self.labels)],
             value=place,
             description=spoken(name),
@@ -65,6 +64,8 @@ class Slider:
 class Options(Slider):
     """Named options, as a row of buttons."""
 
+    widget = "ToggleButtons"
+
     def to_html(self, name: str, place: int, drawn: bool) -> str:
         """Markup of a group of radio buttons."""
         buttons = "".join(
@@ -74,15 +75,14 @@ class Options(Slider):
         group = f' role="radiogroup" aria-label="{escape(spoken(name))}"'
         return self._wrap("div", name, f'<span class="explorer-options">{buttons}</span>', group)
 
-    def to_widget(self, name: str, place: int, pick: Callable[[int], None]) -> Any:
-        """The buttons as `ToggleButtons`."""
-        import ipywidgets
-
-        return self._observed(ipywidgets.ToggleButtons, name, place, pick)
-
 
 class Grid(Slider):
-    """The tokens of a grid, each a pair `(row, column)`."""
+    """A token of a grid, picked by click, touch or arrow keys.
+
+    `draw` and `caption` receive it as a pair `(row, column)`. If every picture contains the tokens
+    (as `draw_grid(..., pick=NAME)` draws them), they are what the reader clicks; otherwise a
+    small grid of buttons appears above the picture.
+    """
 
     def __init__(self, rows: int, columns: int):
         super().__init__(product(range(rows), range(columns)))
@@ -133,14 +133,7 @@ def options(*values: Any) -> Options:
     return Options(values)
 
 
-def grid(rows: int, columns: int) -> Grid:
-    """A token of a grid for `explore`, picked by click, touch or arrow keys.
-
-    `draw` and `caption` receive it as a pair `(row, column)`. If every picture contains the tokens
-    (as `draw_tokens(..., pick=NAME)` draws them), they are what the reader clicks; otherwise a
-    small grid of buttons appears above the picture.
-    """
-    return Grid(rows, columns)
+grid = Grid
 
 
 def spoken(name: str) -> str:

@@ -58,13 +58,8 @@ if (grid && step) {
 }"""
 
 
-def explore(
-    draw: Callable[..., Any],
-    caption: Callable[..., str],
-    start: Mapping[str, Any] | None = None,
-    **choices: Slider | Sequence[Any],
-) -> "Explorer":
-    """Show a drawing that changes with what the reader chooses.
+class Explorer:
+    """A drawing that changes with what the reader chooses; a notebook shows it.
 
     Args:
         draw: called once for each combination of choices, by name; returns SVG markup or a
@@ -75,27 +70,25 @@ def explore(
         **choices: under the name of the argument, the values of a slider, `options(...)` or
             `grid(rows, columns)`; underscores are shown as spaces.
 
-    Returns:
-        A figure that a notebook shows as the last value of a cell.
-
-    Raises:
-        ValueError: if there is nothing to choose, there are more than 400 combinations, `start`
-            is not among them, or the figure weighs more than a megabyte.
-    """
-    return Explorer(draw, caption, start or {}, choices)
-
-
-class Explorer:
-    """What `explore` returns: all frames, and the two ways to show them.
-
     Attributes:
         choices: a `Slider`, `Options` or `Grid` by name.
         start: the place of each choice that the figure opens with.
         pictures: the markup of each combination, the last choice changing fastest.
         captions: the sentence under each.
+
+    Raises:
+        ValueError: if there is nothing to choose, there are more than 400 combinations, `start`
+            is not among them, or the figure weighs more than a megabyte.
     """
 
-    def __init__(self, draw: Callable, caption: Callable, start: Mapping, choices: Mapping):
+    def __init__(
+        self,
+        draw: Callable[..., Any],
+        caption: Callable[..., str],
+        start: Mapping[str, Any] | None = None,
+        **choices: Slider | Sequence[Any],
+    ):
+        start = start or {}
         self.choices = {
             name: values if isinstance(values, Slider) else Slider(values)
             for name, values in choices.items()
@@ -187,6 +180,9 @@ class Explorer:
 
     def __repr__(self) -> str:
         return f"<Interactive figure: choose {', '.join(map(spoken, self.choices))}>"
+
+
+explore = Explorer
 
 
 def _stack(tag: str, name: str, contents: Sequence[str], shown: int) -> str:

@@ -1,4 +1,7 @@
-"""Drawings that a chapter needs, in colours that read on light and dark pages alike."""
+"""Drawings that a chapter needs, in colours that read on light and dark pages alike.
+
+Functions that draw return SVG markup.
+"""
 
 from smallvit.book.drawings.charts import figure_to_svg, subplots
 from smallvit.book.drawings.photos import (
@@ -18,29 +21,3 @@ from smallvit.book.drawings.windows import (
     draw_windows,
     window_numbers,
 )
-
-__all__ = [
-    "INK",
-    "PALETTE",
-    "Picture",
-    "Scale",
-    "colour_by_place",
-    "draw_bars",
-    "draw_coverage",
-    "draw_grid",
-    "draw_images",
-    "draw_mixture",
-    "draw_partition",
-    "draw_patches",
-    "draw_photo",
-    "draw_quincunx",
-    "draw_strip",
-    "draw_windows",
-    "figure_to_svg",
-    "once",
-    "panels",
-    "subplots",
-    "svg_document",
-    "window_numbers",
-    "with_alt",
-]

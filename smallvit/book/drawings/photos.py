@@ -24,9 +24,6 @@ def draw_photo(photo: np.ndarray, window_size: int, gap: int) -> str:
         photo: uint8 array `(height, width, 3)`; the window divides it.
         window_size: side of a window, in pixels.
         gap: space between windows, in pixels.
-
-    Returns:
-        SVG markup with the pixels inside.
     """
     height, width, _ = photo.shape
     rows, columns = height // window_size, width // window_size
@@ -49,9 +46,6 @@ def draw_quincunx(photos: np.ndarray, labels: Sequence[str], box: tuple[int, int
         photos: uint8 array `(5, height, width, 3)`: the middle, then the corners in reading order.
         labels: what is written under each.
         box: left, top and side of the square, in pixels.
-
-    Returns:
-        SVG markup with the pixels inside.
     """
     order, (left, top, side) = [1, 2, 0, 3, 4], box
     photos, labels = [photos[n] for n in order], [labels[n] for n in order]
@@ -75,9 +69,6 @@ def draw_images(
         scale: side of a pixel in the drawing.
         boxes: `(top, left, height, width)` of a rectangle to outline in each image, in its pixels,
             or `None` for none.
-
-    Returns:
-        SVG markup with the pixels inside.
     """
     columns = columns or len(images)
     if isinstance(columns, int):
@@ -122,9 +113,6 @@ def draw_patches(
         numbered: whether each patch carries its number in reading order.
         pick: name of the `grid` choice of `explore` that a click on a patch sets.
         width: of the drawing, in pixels.
-
-    Returns:
-        SVG markup with the pixels inside.
     """
     (tall, wide), (down, right, _) = to_pair(patch_size, "patch_size"), pixels.shape
     rows, columns, unit = down // tall, right // wide, right / width
@@ -159,9 +147,6 @@ def draw_mixture(
         names: the classes of the first and of the second.
         share: weight of the first class in the label, 0 to 1; the second has the rest.
         scale: side of a pixel in the drawing.
-
-    Returns:
-        SVG markup with the pixels inside.
     """
     height, width, _ = images[0].shape
     across, down, bar = scale * width, scale * height, 18
@@ -186,9 +171,6 @@ def image(pixels: np.ndarray, sharp: bool = False) -> str:
     Args:
         pixels: uint8 array `(height, width, 3 or 4)`.
         sharp: whether pixels stay squares when the drawing is enlarged.
-
-    Returns:
-        SVG markup, one unit per pixel.
     """
     buffer = io.BytesIO()
     # What is lost is colour at full resolution, which shows where there are few pixels.

@@ -103,9 +103,6 @@ def draw_grid(
         title: written above.
         pick: name of the `grid` choice of `explore` that a click on a cell sets.
         cell: side of a cell, in pixels; by default 40, or less to fit into 320 pixels.
-
-    Returns:
-        SVG markup.
     """
     rows, columns = values.shape
     left, top = (2 * _LINE if axes else 0), _LINE * (bool(title) + 2 * bool(axes))
@@ -192,9 +189,6 @@ def draw_bars(
         title: written above.
         width: of the drawing, in pixels.
         height: of the tallest bar that fits, in pixels.
-
-    Returns:
-        SVG markup.
     """
     left, top, step = 44, _LINE * (1 + bool(title)), (width - 44) / len(values)
 

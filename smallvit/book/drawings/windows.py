@@ -41,9 +41,6 @@ def draw_windows(
         origins: `(x, y)` of each window's top left corner, in pixels.
         colours: place of each window's colour in `PALETTE`, modulo its length.
         cell: side of a token, in pixels.
-
-    Returns:
-        SVG markup.
     """
     _, rows, columns = windows.shape
     right, down = columns * cell, rows * cell
@@ -77,9 +74,6 @@ def draw_partition(
         window_size: side of a window, in tokens.
         gap: space between windows, in pixels.
         columns: windows in a row of the drawing; by default as many as in the grid.
-
-    Returns:
-        SVG markup.
     """
     windows = ops.convert_to_numpy(window_partition(grid[None, :, :, None], window_size))[..., 0]
     rows_there, columns_there = (side // window_size for side in grid.shape)
@@ -96,9 +90,6 @@ def draw_strip(numbers: np.ndarray, colours: Sequence[int]) -> str:
     Args:
         numbers: array `(n,)`.
         colours: place of each number's colour in `PALETTE`, counted round.
-
-    Returns:
-        SVG markup.
     """
     cell = 34
     origins = [(cell * place, 0) for place in range(len(numbers))]
@@ -117,9 +108,6 @@ def draw_coverage(counts: np.ndarray, patch_size: int, cell: float = 22) -> str:
         counts: integer array `(height, width)`; zeros are pale.
         patch_size: side of a patch, in pixels; an odd number of patches fits each side.
         cell: side of a pixel in the drawing.
-
-    Returns:
-        SVG markup.
     """
     numbers = np.where(counts > 0, counts, None)
     middle = [(side - patch_size) // 2 for side in counts.shape]
