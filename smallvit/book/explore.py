@@ -37,14 +37,15 @@ for (const stack of this.querySelectorAll('.explorer-stack'))
   [...stack.children].forEach((child, i) => {
     child.style.visibility = i === frame ? 'visible' : 'hidden';
   });"""
-# A click on a drawn grid, data-pick="name rows columns", chooses a radio button.
+# A click on a drawn grid, data-pick="name rows columns", chooses and focuses a radio button.
 _PICK_TOKEN = """const drawn = event.target.closest('[data-pick]');
 if (drawn) {
   const [name, rows, columns] = drawn.dataset.pick.split(' ');
   const box = drawn.getBoundingClientRect();
   const row = Math.floor((event.clientY - box.top) / box.height * rows);
   const column = Math.floor((event.clientX - box.left) / box.width * columns);
-  this.querySelector(`input[name=${name}][value='${row * columns + column}']`)?.click();
+  const token = this.querySelector(`input[name=${name}][value='${row * columns + column}']`);
+  if (token) { token.focus({preventScroll: true}); token.click(); }
 }"""
 # The browser steps through radio buttons one by one; in a grid, up and down skip a row.
 _MOVE_IN_GRID = """const grid = event.target.closest('[data-columns]');

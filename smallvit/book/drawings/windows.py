@@ -109,12 +109,11 @@ def draw_coverage(counts: np.ndarray, patch_size: int, cell: float = 22) -> str:
         patch_size: side of a patch, in pixels; an odd number of patches fits each side.
         cell: side of a pixel in the drawing.
     """
-    numbers = np.where(counts > 0, counts, None)
     middle = [(side - patch_size) // 2 for side in counts.shape]
     return draw_grid(
         counts,
         Scale(0, 5),
-        texts=numbers,
+        texts=np.where(counts > 0, counts, None),
         windows=window_numbers(*counts.shape, patch_size),
         boxes=[(*middle, patch_size, patch_size)],
         cell=cell,
