@@ -92,6 +92,13 @@ def test_windows_have_a_colour_each_and_borders():
     assert len(re.findall("v1", border.get("d"))) == len(re.findall("h1", border.get("d"))) == 12
 
 
+@pytest.mark.parametrize(("value", "rims"), [(1.0, 0), (np.nan, 1)])
+def test_borders_around_blank_cells_show_on_dark_pages(value, rims):
+    windows = np.array([[0, 1]])
+    drawing = draw_grid(np.array([[1, value]]), Scale(0, 1), windows=windows)
+    assert drawing.count('stroke="#fff"') == rims
+
+
 def test_masked_cells_are_hatched_and_nothing_else():
     masked = np.array([[False, True], [False, False]])
     svg = parse(draw_grid(np.zeros((2, 2)), Scale(0, 1), masked=masked))

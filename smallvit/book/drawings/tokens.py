@@ -133,7 +133,10 @@ def draw_grid(
         hatched = "".join(f"M{j} {i}{_HATCH}" for i, j in np.argwhere(masked))
         lines += stroke(hatched, ink, 1 / cell, ' stroke-opacity=".5"')
     if windows is not None:
-        lines += stroke(_borders(windows), ink, 2.5 / cell)
+        borders = _borders(windows)
+        # Around blank cells the page shows, and black needs a white rim if that is dark.
+        rim = stroke(borders, "#fff", 4.5 / cell) if scale and len(fills) < len(places) else ""
+        lines += rim + stroke(borders, ink, 2.5 / cell)
     parts.append(once(lines, enlarged))
     boxes = list(boxes)
     boxes += [] if query is None else [(*query, 1, 1)]
@@ -257,5 +260,4 @@ def _colour_bar(scale: Scale, top: float, width: float) -> str:
     for tick, anchor in zip(scale.ticks, ("start", "middle", "end"), strict=True):
         x = (tick - scale.low) / span * width
         parts.append(text(x, top + 12 + _LINE / 2, f"{tick:g}", anchor=anchor))
-    parts.append(text(width / 2, top + 12 + 1.4 * _LINE, scale.label))
-    return once("".join(parts))
+    return once("".join(parts) + text(width / 2, top + 12 + 1.4 * _LINE, scale.label))
