@@ -11,38 +11,28 @@ from importlib.machinery import ModuleSpec, PathFinder
 from typing import Any
 
 _MODULES = {
-    "layers.sizes": ["clamp_window", "pad_to_multiple", "to_pair"],
-    "layers.windows": ["window_partition", "window_reverse"],
-    "layers.position": ["get_relative_position_index"],
-    "layers.masks": ["get_attn_mask", "get_diagonal_mask"],
-    "layers.patches": [
-        "PatchEmbed",
-        "PatchMerging",
-        "ShiftedPatchTokenization",
-        "patchify",
-        "shift_diagonally",
-    ],
-    "layers.tokens": ["ClassToken", "PositionEmbedding"],
-    "layers.attention": [
-        "LocalitySelfAttention",
-        "LocalityWindowAttention",
-        "SelfAttention",
-        "WindowAttention",
-        "attend",
-    ],
-    "layers.blocks": ["DropPath", "Mlp", "SwinTransformerBlock", "TransformerBlock"],
-    "models.swin": ["SwinConfig", "swin_transformer"],
-    "models.vit": ["VitConfig", "vision_transformer"],
-    "models.cost": ["count_macs", "count_parameters"],
-    "models.inside": ["get_temperatures", "look_inside"],
-    "data.cifar": ["load_cifar100"],
-    "data.datasets": ["load_dataset"],
-    "data.shapes": ["shapes100"],
-    "training.recipes": ["RECIPES", "get_recipe"],
-    "training.loop": ["train"],
-    "training.pretrained": ["load_pretrained"],
+    "layers.sizes": "clamp_window pad_to_multiple to_pair",
+    "layers.windows": "window_partition window_reverse",
+    "layers.position": "get_relative_position_index",
+    "layers.masks": "get_attn_mask get_diagonal_mask",
+    "layers.patches": "PatchEmbed PatchMerging ShiftedPatchTokenization patchify shift_diagonally",
+    "layers.tokens": "ClassToken PositionEmbedding",
+    "layers.attention": (
+        "LocalitySelfAttention LocalityWindowAttention SelfAttention WindowAttention attend"
+    ),
+    "layers.blocks": "DropPath Mlp SwinTransformerBlock TransformerBlock",
+    "models.swin": "SwinConfig swin_transformer",
+    "models.vit": "VitConfig vision_transformer",
+    "models.cost": "count_macs count_parameters",
+    "models.inside": "get_temperatures look_inside",
+    "data.cifar": "load_cifar100",
+    "data.datasets": "load_dataset",
+    "data.shapes": "shapes100",
+    "training.recipes": "RECIPES get_recipe",
+    "training.loop": "train",
+    "training.pretrained": "load_pretrained",
 }
-_MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
+_MODULE_OF = {name: module for module, names in _MODULES.items() for name in names.split()}
 
 __all__ = sorted(_MODULE_OF)
 

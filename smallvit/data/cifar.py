@@ -1,7 +1,6 @@
 """Read CIFAR-10 and CIFAR-100 from a local copy or a download, and never anything else instead."""
 
 import contextlib
-import gzip
 import hashlib
 import io
 import os
@@ -10,7 +9,8 @@ import tarfile
 import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from smallvit.data.errors import DataError, one_sentence
 
 Split = tuple[np.ndarray, np.ndarray]
 
+_md5 = partial(hashlib.md5, usedforsecurity=False)
 _LIMIT = 2**28  # Bytes that a copy may have, unpacked; the published ones have 2**27.5.
 
 
@@ -121,9 +122,9 @@ def load_cifar(form: Cifar, data_dir: str | os.PathLike | None = None) -> tuple[
 
     Args:
         form: `CIFAR10` or `CIFAR100`.
-        data_dir: folder with the unpacked archive (or that folder itself), with the archive, or
-            with a `.npz` (arrays `x_train`, `y_train`, `x_test` and `y_test`), looked for in this
-            order; or the path of such an archive or `.npz`.
+        data_dir: folder with the unpacked archive (or that folder itself), with the published
+            archive, or with a `.npz` (arrays `x_train`, `y_train`, `x_test` and `y_test`), looked
+            for in this order; or the path of such an archive or `.npz`.
 
     Returns:
         Training and test set, and whether the files are the published ones, by their checksums. A
@@ -143,8 +144,7 @@ def load_cifar(form: Cifar, data_dir: str | os.PathLike | None = None) -> tuple[
             return *_read_npz(form, path), False
         files = _read_folder(form, path) if path.is_dir() else _read_archive(form, path)
         published = all(
-            hashlib.md5(content, usedforsecurity=False).hexdigest() == form.files[name]
-            for name, (content, _) in files.items()
+            _md5(content).hexdigest() == form.files[name] for name, (content, _) in files.items()
         )
         train, test = (
             [_parse(form, *files[name]) for name in names] for names in (form.train, form.test)
@@ -185,30 +185,24 @@ def _download(form: Cifar) -> Path:
         ) from error
 
 
-def _read_folder(form: Cifar, folder: Path) -> dict[str, tuple[bytearray, str]]:
+def _read_folder(form: Cifar, folder: Path) -> dict[str, tuple[bytes, str]]:
     """Content and description of each file with images."""
-    files = {}
     for name in form.files:
-        with (folder / name).open("rb") as stream:
-            files[name] = _read_limited(stream, folder / name), f"{folder / name}"
-    return files
+        _limit((folder / name).stat().st_size, folder / name)
+    return {name: ((folder / name).read_bytes(), f"{folder / name}") for name in form.files}
 
 
-def _read_archive(form: Cifar, path: Path) -> dict[str, tuple[bytearray, str]]:
-    """The same from an archive, in memory: nothing is unpacked, so nothing can land anywhere."""
-    members, found = {name: f"{form.folder}/{name}" for name in form.files}, {}
-    with _parsing(f"{path} is cut short or no gzipped tar archive; {form.remedy}."):
-        with gzip.open(path) as stream:
-            content = _read_limited(stream, path)  # To the end, where the checksum is.
-        with tarfile.open(fileobj=io.BytesIO(content), mode="r:") as archive:
-            for member in archive:
-                name = str(PurePosixPath(member.name))  # Without a leading "./".
-                if member.isreg() and not member.issparse() and name in members.values():
-                    found[name] = archive.extractfile(member).read()
-    return {
-        name: (_take(found, member, path, form), f"{member} in {path}")
-        for name, member in members.items()
-    }
+def _read_archive(form: Cifar, path: Path) -> dict[str, tuple[bytes, str]]:
+    """The same from the published archive, and from no other: what is in it is then known."""
+    with path.open("rb") as file:
+        if hashlib.file_digest(file, _md5).hexdigest() != form.md5:
+            raise DataError(f"{path} is cut short, or not the published archive; {form.remedy}.")
+    with tarfile.open(path) as archive:
+        members = {name: f"{form.folder}/{name}" for name in form.files}
+        return {
+            name: (archive.extractfile(member).read(), f"{member} in {path}")
+            for name, member in members.items()
+        }
 
 
 def _read_npz(form: Cifar, path: Path) -> tuple[Split, Split]:
@@ -232,14 +226,6 @@ def _read_npz(form: Cifar, path: Path) -> tuple[Split, Split]:
     return train, test
 
 
-def _read_limited(stream: io.BufferedIOBase, source: Path) -> bytearray:
-    content = bytearray()
-    while chunk := stream.read(2**20):
-        content += chunk
-        _limit(len(content), source)
-    return content
-
-
 def _limit(size: int, source: Path) -> None:
     if size > _LIMIT:
         raise DataError(
@@ -254,8 +240,7 @@ def _parsing(complaint: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        of_the_system = isinstance(error, OSError) and not isinstance(error, gzip.BadGzipFile)
-        if of_the_system or isinstance(error, DataError):
+        if isinstance(error, OSError | DataError):
             raise
         raise DataError(complaint) from error
 
@@ -293,7 +278,7 @@ def _encode(text: str, codec: str) -> bytes:
     return text.encode("latin-1")
 
 
-def _parse(form: Cifar, content: bytearray, source: str) -> Split:
+def _parse(form: Cifar, content: bytes, source: str) -> Split:
     """Parse a published file, whose rows hold 1,024 reds, then greens, then blues."""
     with _parsing(f"{source} is cut short or no pickle of images and labels; {form.remedy}."):
         # Python 2 wrote the published files: its strings, array contents too, are bytes.

@@ -26,16 +26,12 @@ def draw_photo(photo: np.ndarray, window_size: int, gap: int) -> str:
         gap: space between windows, in pixels.
     """
     height, width, _ = photo.shape
-    rows, columns = height // window_size, width // window_size
-    canvas = np.zeros((height + (rows - 1) * gap, width + (columns - 1) * gap, 4), "uint8")
-    for row in range(rows):
-        for column in range(columns):
-            top, left = row * window_size, column * window_size
-            y, x = top + row * gap, left + column * gap
-            window = photo[top : top + window_size, left : left + window_size]
-            canvas[y : y + window_size, x : x + window_size, :3] = window
-            canvas[y : y + window_size, x : x + window_size, 3] = 255
-    down, right, _ = canvas.shape
+    rows, columns, step = height // window_size, width // window_size, window_size + gap
+    opaque = np.dstack([photo, np.full((height, width), 255, "uint8")])
+    windows = opaque.reshape(rows, window_size, columns, window_size, 4)
+    canvas = np.pad(windows, ((0, 0), (0, gap), (0, 0), (0, gap), (0, 0)))
+    down, right = rows * step - gap, columns * step - gap
+    canvas = canvas.reshape(rows * step, columns * step, 4)[:down, :right]
     return svg_document(image(canvas), right, down, "")
 
 
