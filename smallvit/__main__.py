@@ -2,7 +2,6 @@
 
 import argparse
 import os
-import shlex
 import signal
 import sys
 import time
@@ -237,15 +236,11 @@ def _run(recipe, dataset, chosen: argparse.Namespace) -> int:
 
 def _command(chosen: argparse.Namespace) -> str:
     """The run as a reader, whose copy of the data is elsewhere, would type it."""
-    words = ["python", "-m", "smallvit", "train", chosen.recipe, "--seed", str(chosen.seed)]
-    if chosen.epochs is not None:
-        words += ["--epochs", str(chosen.epochs)]
-    known = ("cifar10", "shapes100")
-    if chosen.dataset in (None, "cifar100"):
-        words += ["--data", "DIR"]
-    else:
-        words += ["--dataset", chosen.dataset if chosen.dataset in known else "FOLDER"]
-    return shlex.join(words)
+    epochs = "" if chosen.epochs is None else f" --epochs {chosen.epochs}"
+    named = {x: f"--dataset {x}" for x in ("cifar10", "shapes100")}
+    named |= dict.fromkeys((None, "cifar100"), "--data DIR")
+    data = named.get(chosen.dataset, "--dataset FOLDER")
+    return f"python -m smallvit train {chosen.recipe} --seed {chosen.seed}{epochs} {data}"
 
 
 def _summary(record, recipe, run: Path) -> str:

@@ -55,7 +55,16 @@ def load_run(path: Path) -> tuple[Record, keras.Model]:
         raise ValueError(f"{weights} does not exist; finish the run, or put its weights there.")
     if record.weights not in (None, fingerprint_file(weights)):
         raise ValueError(f"{weights} is damaged, or not of the run in {path}; restore it.")
-    return record, _load(Recipe.from_dict(record.config), weights)
+    recipe = Recipe.from_dict(record.config)
+    model = build_model(recipe)
+    try:
+        model.load_weights(weights)
+    except (OSError, ValueError, KeyError) as error:
+        raise ValueError(
+            f"{weights} does not hold the weights of today's {recipe.name} ({error}); make them "
+            f"anew with {_command(recipe)} --out FOLDER`."
+        ) from error
+    return record, model
 
 
 def predict(record: Record, model: keras.Model, path: Path) -> list[tuple[str, float]]:
@@ -75,18 +84,6 @@ def predict(record: Record, model: keras.Model, path: Path) -> list[tuple[str, f
     shares = keras.ops.convert_to_numpy(keras.ops.softmax(model(batch)))[0]
     names = record.classes or [f"class {number}" for number in range(len(shares))]
     return [(names[number], float(shares[number])) for number in np.argsort(-shares)]
-
-
-def _load(recipe: Recipe, path: Path) -> keras.Model:
-    model = build_model(recipe)
-    try:
-        model.load_weights(path)
-    except (OSError, ValueError, KeyError) as error:
-        raise ValueError(
-            f"{path} does not hold the weights of today's {recipe.name} ({error}); make them anew "
-            f"with {_command(recipe)} --out FOLDER`."
-        ) from error
-    return model
 
 
 def _command(recipe: Recipe) -> str:
