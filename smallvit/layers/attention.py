@@ -165,7 +165,7 @@ class LocalitySelfAttention(SelfAttention):
     Raises:
         ValueError: if `temperature_as` or `temperature_per` is something else.
 
-    Source: Lee, Lee and Song 2021 (arXiv 2112.13492), section 3.2 and equations 7 to 9.
+    Source: Lee, Lee and Song 2021 (arXiv 2112.13492), "Locality Self-Attention".
     """
 
     def __init__(
@@ -256,5 +256,5 @@ class LocalityWindowAttention(WindowAttention, LocalitySelfAttention):
     Arguments are those of `WindowAttention` and `LocalitySelfAttention`; call arguments and results
     those of `SelfAttention`. The masks are added after scale and position bias.
 
-    Source: Lee, Lee and Song 2021 (arXiv 2112.13492), section 3.2, and their Swin's code.
+    Source: Lee, Lee and Song 2021 (arXiv 2112.13492), and their Swin's code.
     """

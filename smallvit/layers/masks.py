@@ -64,7 +64,7 @@ def get_diagonal_mask(num_tokens: int) -> np.ndarray:
     Returns:
         float32 array `(1, N, N)`, -10,000 on the diagonal and 0 elsewhere.
 
-    Source: Lee, Lee and Song 2021 (arXiv 2112.13492), section 3.2.
+    Source: Lee, Lee and Song 2021 (arXiv 2112.13492), "Locality Self-Attention".
     """
     return np.where(np.eye(num_tokens, dtype=bool), DIAGONAL, 0.0).astype("float32")[None]
 

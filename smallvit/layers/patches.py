@@ -49,7 +49,7 @@ def shift_diagonally(images: Any, shift: Size) -> Any:
     Raises:
         ValueError: if `shift` is negative.
 
-    Source: Lee, Lee and Song 2021 (arXiv 2112.13492), section 3.1 and equation 4.
+    Source: Lee, Lee and Song 2021 (arXiv 2112.13492), "Shifted Patch Tokenization".
     """
     down, right = to_pair(shift, "shift", minimum=0)
     check_shape(images.shape, GRID, "images")
@@ -176,7 +176,7 @@ class ShiftedPatchTokenization(_Tokens):
     Input `(batch, height, width, channels)`; output
     `(batch, ceil(height / Ph), ceil(width / Pw), embed_dim)`, in the layer's compute dtype.
 
-    Source: Lee, Lee and Song 2021 (arXiv 2112.13492), section 3.1 and equations 4 to 6.
+    Source: Lee, Lee and Song 2021 (arXiv 2112.13492), "Shifted Patch Tokenization".
     """
 
     def __init__(self, patch_size: Size, embed_dim: int, epsilon: float = 1e-5, **kwargs: Any):
