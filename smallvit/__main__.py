@@ -127,7 +127,7 @@ def _add_session_arguments(parser: argparse.ArgumentParser) -> None:
     """What `train` and `reproduce` share: where CIFAR is, how to carry out the run."""
     about = "folder or file with CIFAR (default: $SMALLVIT_DATA, then Keras's download, 169 MB)"
     parser.add_argument("--data", help=about)
-    about = "float32, mixed_bfloat16 or mixed_float16 (default: the second on an accelerator)"
+    about = "float32, mixed_bfloat16 or mixed_float16 (default: float32 on a CPU, else what suits)"
     parser.add_argument("--precision", help=about)
     about = "stop after an epoch if the next would end later than this"
     parser.add_argument("--time-limit", type=_minutes, metavar="MINUTES", help=about)

@@ -12,10 +12,8 @@ import numpy as np
 
 from smallvit.training.files import TrainingError, replacing
 from smallvit.training.records import require_same
+from smallvit.training.runtime import describe_device
 from smallvit.training.upgrade import upgrade_settings
-
-GOOGLE_DRIVE = Path("/content/drive")
-"""Where Colab mounts it."""
 
 
 class Checkpoint(keras.callbacks.Callback):
@@ -33,13 +31,12 @@ class Checkpoint(keras.callbacks.Callback):
         place: the `commit`, `device` and `versions` of this sitting, for the record.
 
     Raises:
-        TrainingError: if the folder is on a Google Drive that is not mounted; from `fit`, if a
-            figure is not finite or an epoch cannot be saved. The last good state is kept.
+        TrainingError: from `fit`, if a figure is not finite or an epoch cannot be saved. The last
+            good state is kept.
     """
 
     def __init__(self, folder: Path, settings: dict | None = None, place: dict | None = None):
         super().__init__()
-        require_mounted(folder)
         self.folder, self.state_path = folder, folder / "state.npz"
         self.settings, self.place = settings, place
         self.history: list[dict] = []
@@ -165,7 +162,7 @@ class EpochSeed(keras.callbacks.Callback):
 
 
 class TimeKeeper(keras.callbacks.Callback):
-    """Print the remaining time after each epoch, and stop before a limit is exceeded.
+    """Print how long the run takes, after a few steps and each epoch, and stop before a limit.
 
     Args:
         epochs: of the whole run.
@@ -177,57 +174,35 @@ class TimeKeeper(keras.callbacks.Callback):
         super().__init__()
         self.epochs = epochs
         self._end = math.inf if limit is None else time.perf_counter() + limit
+        self._estimated = False
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
-        self._epoch_started = time.perf_counter()
+        self._epoch, self._ends = epoch, [time.perf_counter()]
+
+    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
+        self._ends.append(time.perf_counter())
+        if not self._estimated and len(self._ends) == 5:
+            self._estimated, left = True, self.epochs - self._epoch
+            calls = math.ceil(self.params["steps"] / self.model.steps_per_execution)
+            seconds = left * calls * np.median(np.diff(self._ends)[1:])  # the first compiles
+            print(
+                f"About {tell_time(seconds)} for {left} epoch{'s' * (left > 1)} on "
+                f"{describe_device()}.\n"
+                "Stop at any time: the run resumes after the last finished epoch.",
+                flush=True,
+            )
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        now, done = time.perf_counter(), epoch + 1
-        seconds, left = now - self._epoch_started, self.epochs - done
-        if left:
-            remaining = tell_time(left * seconds)
-            print(f"{done} of {self.epochs} epochs; about {remaining} to go", flush=True)
+        now, done, calls = time.perf_counter(), epoch + 1, np.diff(self._ends)
+        # As if the first call, which may compile, took as long as others.
+        seconds = now - self._ends[0] - calls[0] + np.median(calls)
+        line = f"{done} of {self.epochs} epochs: loss {logs['loss']:.2f}"
+        if "val_top1" in logs:
+            line += f", validation top-1 {100 * logs['val_top1']:.1f} %"
+        if left := self.epochs - done:
+            line += f"; about {tell_time(left * seconds)} to go"
             self.model.stop_training |= now + seconds > self._end
-
-
-def require_mounted(folder: Path) -> None:
-    """Check that a folder on Google Drive is really there, and not one that Colab discards.
-
-    Raises:
-        TrainingError: if the folder is on the Drive and the Drive is not mounted.
-    """
-    if GOOGLE_DRIVE in Path(folder).absolute().parents and not GOOGLE_DRIVE.is_mount():
-        raise TrainingError(
-            f"{folder} is on Google Drive, which is not mounted. Run `from google.colab import "
-            f"drive; drive.mount('{GOOGLE_DRIVE}')` first, or name another folder."
-        )
-
-
-def estimate_seconds(
-    model: keras.Model, batches: keras.utils.PyDataset, epochs: int, steps: int = 3
-) -> float:
-    """Estimate how long `fit` takes from a few steps, whose effect on the model is undone.
-
-    Args:
-        model: compiled, for one step per call.
-        batches: what it will be trained on.
-        epochs: how many times.
-        steps: how many to time, after one that compiles.
-
-    Returns:
-        Seconds, without the validation after each epoch.
-    """
-    model.optimizer.build(model.trainable_variables)
-    kept = [keras.ops.convert_to_numpy(variable) for variable in _state_variables(model)]
-    for number in range(steps + 1):
-        if number == 1:
-            started = time.perf_counter()
-        model.train_on_batch(*batches[number % len(batches)])
-    seconds = time.perf_counter() - started
-    for variable, value in zip(_state_variables(model), kept, strict=True):
-        variable.assign(value)
-    model.reset_metrics()
-    return seconds / steps * len(batches) * epochs
+        print(line, flush=True)
 
 
 def tell_time(seconds: float) -> str:

@@ -8,6 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+GOOGLE_DRIVE = Path("/content/drive")
+"""Where Colab mounts it."""
+
 
 class TrainingError(RuntimeError):
     """Why a run cannot start or continue, in one sentence."""
@@ -53,6 +56,8 @@ def run_lock(folder: Path) -> Iterator[None]:
         OtherRunError: if another process holds the folder.
     """
     path, this_machine = folder / "lock", platform.node()
+    if _is_on_drive(folder):
+        this_machine = "Colab"  # gives every session a machine of another name
     with _open_locked(path) as file:
         process, _, machine = file.read().partition(" on ")
         if machine not in ("", this_machine):
@@ -68,6 +73,37 @@ def run_lock(folder: Path) -> Iterator[None]:
             yield
         finally:
             file.truncate(0)
+
+
+def mount_drive(folder: str) -> Path:
+    """Mount Google Drive, after Colab has asked for permission; return a folder on it.
+
+    Raises:
+        TrainingError: outside Colab.
+    """
+    try:
+        from google.colab import drive
+    except ImportError:
+        raise TrainingError("Only Colab can mount Google Drive; keep the results here.") from None
+    drive.mount(str(GOOGLE_DRIVE))
+    return GOOGLE_DRIVE / "MyDrive" / folder
+
+
+def require_mounted(folder: Path) -> None:
+    """Check that a folder on Google Drive is really there, and not one that Colab discards.
+
+    Raises:
+        TrainingError: if the folder is on the Drive and the Drive is not mounted.
+    """
+    if _is_on_drive(folder) and not GOOGLE_DRIVE.is_mount():
+        raise TrainingError(
+            f"{folder} is on Google Drive, which is not mounted. Run `from google.colab import "
+            f"drive; drive.mount('{GOOGLE_DRIVE}')` first, or name another folder."
+        )
+
+
+def _is_on_drive(folder: Path) -> bool:
+    return GOOGLE_DRIVE in Path(folder).absolute().parents
 
 
 def _open_locked(path: Path) -> Any:

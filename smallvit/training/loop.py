@@ -15,8 +15,8 @@ from smallvit.models.convnet import ConvNetConfig, convolutional_network
 from smallvit.models.cost import count_macs, count_parameters
 from smallvit.models.swin import SwinConfig, swin_transformer
 from smallvit.models.vit import VitConfig, vision_transformer
-from smallvit.training.callbacks import Checkpoint, EpochSeed, TimeKeeper, require_mounted
-from smallvit.training.files import TrainingError, replacing, run_lock
+from smallvit.training.callbacks import Checkpoint, EpochSeed, TimeKeeper
+from smallvit.training.files import TrainingError, replacing, require_mounted, run_lock
 from smallvit.training.recipes import BEST_EPOCH, RECIPES, Recipe
 from smallvit.training.records import (
     Record,

@@ -24,8 +24,8 @@ class Session:
     """How to carry out a run; only the precision noticeably changes its result.
 
     Args:
-        precision: Keras's dtype policy, one of `PRECISIONS`; `None` for bfloat16 on an accelerator
-            and float32 on a CPU.
+        precision: Keras's dtype policy, one of `PRECISIONS`; `None` for float32 on a CPU, and on
+            an accelerator for bfloat16, or float16 on GPUs that do not compute in bfloat16.
         steps_per_call: optimizer steps per call of Keras's compiled function; `None` for 16 on an
             accelerator, which would otherwise wait between steps of small models, and 1 on a CPU
             and on torch, for which Keras has no more.
@@ -64,7 +64,11 @@ class Session:
         else:
             workers = max(1, min(8, (os.cpu_count() or 1) - 1))
             steps = 1 if keras.backend.backend() == "torch" else 16
-            defaults = {"precision": "mixed_bfloat16", "steps_per_call": steps, "workers": workers}
+            defaults = {
+                "precision": _half_precision(),
+                "steps_per_call": steps,
+                "workers": workers,
+            }
         unset = {name: x for name, x in defaults.items() if getattr(self, name) is None}
         return dataclasses.replace(self, **unset)
 
@@ -141,8 +145,8 @@ def require_divisible(batch_sizes: set[int]) -> None:
 
 
 def progress_verbosity() -> int:
-    """Keras's progress bar on a terminal, one line per epoch in a log."""
-    return 1 if sys.stdout.isatty() else 2
+    """Keras's progress bar on a terminal; elsewhere `TimeKeeper`'s lines are enough."""
+    return 1 if sys.stdout.isatty() else 0
 
 
 def on_cpu() -> bool:
@@ -165,6 +169,17 @@ def output_of(*command: str) -> str:
     except (OSError, subprocess.SubprocessError):
         return ""
     return done.stdout.strip()
+
+
+def _half_precision() -> str:
+    """bfloat16; but float16 on NVIDIA's GPUs from before compute capability 8.0, such as a T4.
+
+    They have no units for bfloat16. In float16 Keras scales the loss, so that gradients do not
+    vanish.
+    """
+    query = output_of("nvidia-smi", "--query-gpu=compute_cap", "--format=csv,noheader")
+    capabilities = [float(number) for number in re.findall(r"^\d+\.\d+$", query, re.MULTILINE)]
+    return "mixed_float16" if capabilities and min(capabilities) < 8.0 else "mixed_bfloat16"
 
 
 def _place() -> str:

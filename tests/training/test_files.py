@@ -2,11 +2,20 @@ import os
 import platform
 import subprocess
 import sys
+import types
 
 import pytest
 
 from smallvit.training import files
-from smallvit.training.files import OtherRunError, replacing, run_lock, write_json
+from smallvit.training.files import (
+    OtherRunError,
+    TrainingError,
+    mount_drive,
+    replacing,
+    require_mounted,
+    run_lock,
+    write_json,
+)
 
 
 def test_a_file_is_on_the_disk_before_it_takes_its_place(tmp_path, monkeypatch):
@@ -106,3 +115,53 @@ def test_a_lock_in_a_folder_that_was_just_deleted_is_taken_anew(tmp_path, monkey
     monkeypatch.setattr(fcntl, "flock", delete_first)
     with run_lock(folder):
         assert (folder / "lock").read_text()
+
+
+@pytest.fixture
+def drive(tmp_path, monkeypatch):
+    """The place of Google Drive, where nothing is mounted."""
+    monkeypatch.setattr(files, "GOOGLE_DRIVE", tmp_path / "drive")
+    return tmp_path / "drive"
+
+
+def test_a_drive_that_is_not_mounted_is_told(drive, tmp_path):
+    with pytest.raises(TrainingError, match=r"not mounted. Run .*drive\.mount\('.*/drive'\)"):
+        require_mounted(drive / "MyDrive" / "runs")
+    assert not drive.exists()
+    require_mounted(tmp_path / "elsewhere")
+
+
+@pytest.mark.parametrize("place", ["drive", "elsewhere"])
+def test_colabs_next_machine_takes_over_a_run_on_the_drive(drive, tmp_path, monkeypatch, place):
+    """Elsewhere a lock of another machine holds."""
+    folder = tmp_path / place / "runs"
+    monkeypatch.setattr(platform, "node", lambda: "first")
+    with run_lock(folder):
+        left_behind = (folder / "lock").read_text()
+    (folder / "lock").write_text(left_behind)  # the machine was taken away
+    monkeypatch.setattr(platform, "node", lambda: "second")
+    if place == "drive":
+        with run_lock(folder):
+            assert (folder / "lock").read_text() == f"{os.getpid()} on Colab"
+    else:
+        with (
+            pytest.raises(OtherRunError, match=r"in use by process \d+ on first"),
+            run_lock(folder),
+        ):
+            pass
+
+
+def test_colab_mounts_the_drive(drive, monkeypatch):
+    mounted = []
+    colab = types.ModuleType("google.colab")
+    colab.drive = types.SimpleNamespace(mount=mounted.append)
+    monkeypatch.setitem(sys.modules, "google", types.ModuleType("google"))
+    monkeypatch.setitem(sys.modules, "google.colab", colab)
+    assert mount_drive("runs") == drive / "MyDrive" / "runs"
+    assert mounted == [str(drive)]
+
+
+def test_elsewhere_there_is_no_drive_to_mount(monkeypatch):
+    monkeypatch.setitem(sys.modules, "google.colab", None)
+    with pytest.raises(TrainingError, match="Only Colab can mount Google Drive"):
+        mount_drive("runs")

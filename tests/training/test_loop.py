@@ -399,6 +399,34 @@ def test_an_option_out_of_range_is_refused(option, value):
         Session(**{option: value})
 
 
+@pytest.mark.parametrize(
+    "model", [dataclasses.replace(TINY.model, depths=(2,)), TINY_VIT], ids=["swin", "vit"]
+)
+def test_float16_scales_the_loss_and_a_resumed_run_goes_on_with_the_scale(
+    model, dataset, tmp_path, monkeypatch
+):
+    """Shifted windows and a masked diagonal. The first scale overflows, so steps are left out."""
+    recipe = dataclasses.replace(TINY, model=model)
+    scaled, first = keras.optimizers.LossScaleOptimizer, 2.0**24
+    start = scaled.__init__
+    monkeypatch.setattr(scaled, "__init__", lambda *a, **k: start(*a, initial_scale=first, **k))
+    session = Session(precision="mixed_float16")
+    whole = train(recipe, dataset, tmp_path / "whole", session=session)
+    hurried = dataclasses.replace(session, time_limit=1e-3)
+    train(recipe, dataset, tmp_path / "cut", session=hurried)
+
+    with runtime.device_settings(session.for_this_device()):
+        compiled = loop.build_model(recipe)
+        loop.compile_model(compiled, recipe, 90)
+        assert isinstance(compiled.optimizer, scaled)
+        assert Checkpoint(tmp_path / "cut" / "tiny" / "seed-0").restore(compiled) == 1
+    scale, steps = float(compiled.optimizer.dynamic_scale), int(compiled.optimizer.iterations)
+    assert 1 <= scale < first and steps == 9 - np.log2(first / scale)
+
+    resumed = train(recipe, dataset, tmp_path / "cut", session=session)
+    assert without_times(resumed) == without_times(whole)
+
+
 def test_an_unknown_precision_is_refused():
     with pytest.raises(ValueError, match=r"precision must be one of float32, .*; got 'float8'"):
         Session(precision="float8")
