@@ -19,6 +19,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 if keras.backend.backend() != "tensorflow":
     collect_ignore = [
         "book",
+        "colab",
         "repository",
         "data/test_autoaugment.py",
         "data/test_cifar.py",
