@@ -327,7 +327,7 @@ def test_a_run_says_where_it_left_what_and_what_takes_time(finished):
     weights = path.with_name("seed-0.weights.h5")
     assert f"record: {path}   weights: {weights}\n" in printed
     compiles = keras.backend.backend() != "torch"
-    assert ("XLA compiles the first step; that can take a minute." in printed) == compiles
+    assert ("XLA compiles the first step; it can take a minute." in printed) == compiles
 
 
 def test_images_are_classified_with_a_runs_weights(finished, tmp_path, capsys):

@@ -181,16 +181,12 @@ class TimeKeeper(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
         self._ends.append(time.perf_counter())
-        if not self._estimated and len(self._ends) == 5:
+        if len(self._ends) == 5 and not self._estimated:
             self._estimated, left = True, self.epochs - self._epoch
-            calls = math.ceil(self.params["steps"] / self.model.steps_per_execution)
-            seconds = left * calls * np.median(np.diff(self._ends)[1:])  # the first compiles
-            print(
-                f"About {tell_time(seconds)} for {left} epoch{'s' * (left > 1)} on "
-                f"{describe_device()}.\n"
-                "Stop at any time: the run resumes after the last finished epoch.",
-                flush=True,
-            )
+            calls = left * math.ceil(self.params["steps"] / self.model.steps_per_execution)
+            took = tell_time(calls * np.median(np.diff(self._ends)[1:]))  # the first compiles
+            print(f"About {took} for {left} epoch{'s' * (left > 1)} on {describe_device()}.")
+            print("Stop at any time: the run resumes after its last finished epoch.", flush=True)
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         now, done, calls = time.perf_counter(), epoch + 1, np.diff(self._ends)

@@ -55,9 +55,9 @@ def run_lock(folder: Path) -> Iterator[None]:
     Raises:
         OtherRunError: if another process holds the folder.
     """
-    path, this_machine = folder / "lock", platform.node()
-    if _is_on_drive(folder):
-        this_machine = "Colab"  # gives every session a machine of another name
+    path = folder / "lock"
+    # Each of Colab's sessions has a machine of another name.
+    this_machine = "Colab" if _is_on_drive(folder) else platform.node()
     with _open_locked(path) as file:
         process, _, machine = file.read().partition(" on ")
         if machine not in ("", this_machine):

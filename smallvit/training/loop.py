@@ -79,11 +79,13 @@ def compile_model(
         num_images: training images, which set the schedule's length.
         steps_per_call: optimizer steps per call of Keras's compiled function.
     """
-    learning_rate, smoothing = build_schedule(recipe, num_images), recipe.label_smoothing
+    learning_rate = build_schedule(recipe, num_images)
     first_five = min(5, recipe.model.num_classes)
     model.compile(
         optimizer=keras.optimizers.AdamW(learning_rate, recipe.weight_decay),
-        loss=keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=smoothing),
+        loss=keras.losses.CategoricalCrossentropy(
+            from_logits=True, label_smoothing=recipe.label_smoothing
+        ),
         metrics=[
             keras.metrics.CategoricalAccuracy(name="top1"),
             keras.metrics.TopKCategoricalAccuracy(first_five, name="top5"),
@@ -211,21 +213,23 @@ def _find_finished(run: Path, settings: dict) -> Record | None:
 
 
 def _fit(
-    recipe: Recipe, dataset: Dataset, run: Path, settings: dict, session: Session
+    recipe: Recipe, data: Dataset, run: Path, settings: dict, session: Session
 ) -> tuple[keras.Model, Checkpoint]:
     """Train from the state in `run`, or from the seed."""
     seed = settings["seed"]
     keras.utils.set_random_seed(seed)
-    train_split, validation_split = _splits(recipe, dataset)
+    train_split, validation_split = _splits(recipe, data)
     if session.distribute:
-        require_divisible(_batch_sizes(recipe, dataset))
+        require_divisible(_batch_sizes(recipe, data))
     model = build_model(recipe)
     compile_model(model, recipe, len(train_split[0]), session.steps_per_call)
     place = {"commit": describe_commit(), "device": describe_device()}
-    checkpoint = Checkpoint(run, settings, {**place, "versions": describe_versions()})
+    place["versions"] = describe_versions()
+    checkpoint = Checkpoint(run, settings, place)
     first_epoch = checkpoint.restore(model)
     if model.jit_compile and first_epoch < recipe.epochs:
-        print("XLA compiles the first step; that can take a minute.", flush=True)
+        print("XLA compiles the first step; it can take a minute.", flush=True)
+    keeper = TimeKeeper(recipe.epochs, session.time_limit)
     with start_workers(session.workers) as pool:
         model.fit(
             recipe.batches(*train_split, seed, first_epoch, pool),
@@ -233,7 +237,7 @@ def _fit(
             initial_epoch=first_epoch,
             epochs=recipe.epochs,
             shuffle=False,  # `Batches` sees to the order
-            callbacks=[EpochSeed(seed), checkpoint, TimeKeeper(recipe.epochs, session.time_limit)],
+            callbacks=[EpochSeed(seed), checkpoint, keeper],
             verbose=progress_verbosity(),
         )
     return model, checkpoint

@@ -64,11 +64,8 @@ class Session:
         else:
             workers = max(1, min(8, (os.cpu_count() or 1) - 1))
             steps = 1 if keras.backend.backend() == "torch" else 16
-            defaults = {
-                "precision": _half_precision(),
-                "steps_per_call": steps,
-                "workers": workers,
-            }
+            half = _half_precision()
+            defaults = {"precision": half, "steps_per_call": steps, "workers": workers}
         unset = {name: x for name, x in defaults.items() if getattr(self, name) is None}
         return dataclasses.replace(self, **unset)
 
@@ -172,14 +169,13 @@ def output_of(*command: str) -> str:
 
 
 def _half_precision() -> str:
-    """bfloat16; but float16 on NVIDIA's GPUs from before compute capability 8.0, such as a T4.
+    """bfloat16, or float16 on NVIDIA GPUs without it: compute capability below 8.0, as a T4's.
 
-    They have no units for bfloat16. In float16 Keras scales the loss, so that gradients do not
-    vanish.
+    In float16 Keras scales the loss, so that small gradients do not vanish.
     """
-    query = output_of("nvidia-smi", "--query-gpu=compute_cap", "--format=csv,noheader")
-    capabilities = [float(number) for number in re.findall(r"^\d+\.\d+$", query, re.MULTILINE)]
-    return "mixed_float16" if capabilities and min(capabilities) < 8.0 else "mixed_bfloat16"
+    printed = output_of("nvidia-smi", "--query-gpu=compute_cap", "--format=csv,noheader")
+    capabilities = map(float, re.findall(r"^\d+\.\d+$", printed, re.MULTILINE))
+    return "mixed_float16" if min(capabilities, default=8.0) < 8.0 else "mixed_bfloat16"
 
 
 def _place() -> str:

@@ -57,7 +57,7 @@ def test_the_time_is_told_after_a_few_steps_and_each_epoch(monkeypatch, capsys):
         keeper.on_epoch_end(epoch, logs)
     assert capsys.readouterr().out.splitlines() == [
         "About 30 s for 3 epochs on Tesla T4.",  # 3 epochs, 5 calls, 2 s
-        "Stop at any time: the run resumes after the last finished epoch.",
+        "Stop at any time: the run resumes after its last finished epoch.",
         "6 of 8 epochs: loss 2.68, validation top-1 30.5 %; about 24 s to go",
         "7 of 8 epochs: loss 2.00; about 12 s to go",
     ]
