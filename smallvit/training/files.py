@@ -78,6 +78,9 @@ def run_lock(folder: Path) -> Iterator[None]:
 def mount_drive(folder: str) -> Path:
     """Mount Google Drive, after Colab has asked for permission; return a folder on it.
 
+    Args:
+        folder: its path below "My Drive".
+
     Raises:
         TrainingError: outside Colab.
     """
