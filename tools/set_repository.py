@@ -13,16 +13,19 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 
-# The first cell of every chapter. It cannot use the package, which may not be installed yet. It
-# leaves the versions of other packages alone, and replaces pip's long report of a missing network
-# with one sentence.
+# How the first code cell of every chapter begins; its own imports follow. It cannot use the package
+# yet. It leaves the versions of other packages alone, and replaces pip's long report of a missing
+# network with one sentence. On Colab, which folds the cell, the first line is what is seen of it.
 SETUP = """\
+# @title Setup
 from importlib.util import find_spec
 
 if not find_spec("smallvit"):  # as on Colab
     %pip install -qqq --no-deps git+{url}@{tag}
     advice = "smallvit could not be installed: go online, then run this again."
-    assert find_spec("smallvit"), advice"""
+    assert find_spec("smallvit"), advice
+"""
+INSTALLS = re.compile(r".*%pip install.*, advice\n", re.DOTALL)
 
 # File, pattern of the place (its group is what precedes the value), and which value belongs there.
 PLACES = [
@@ -88,7 +91,7 @@ def fill_notebook(path, setup):
 
     Args:
         path: the notebook.
-        setup: source of its first code cell.
+        setup: what its first code cell begins with.
 
     Returns:
         Its text.
@@ -99,14 +102,15 @@ def fill_notebook(path, setup):
     text = path.read_text()
     notebook = json.loads(text)
     cell = next((cell for cell in notebook["cells"] if cell["cell_type"] == "code"), None)
-    if not cell or "%pip install" not in "".join(cell["source"]):
+    source = "".join(cell["source"]) if cell else ""
+    if not INSTALLS.match(source):
         raise ValueError(
             f"the first code cell of {path.name} is not the one that installs smallvit: copy it "
             "from another chapter"
         )
-    if "".join(cell["source"]) == setup:
+    if source.startswith(setup):
         return text
-    cell["source"] = setup.splitlines(keepends=True)
+    cell["source"] = INSTALLS.sub(lambda _: setup, source, count=1).splitlines(keepends=True)
     return json.dumps(notebook, indent=1, ensure_ascii=False) + "\n"
 
 

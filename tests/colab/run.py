@@ -63,12 +63,14 @@ def try_chapter(name, path):
     run(*PIP, "uninstall", "-qq", "--yes", "smallvit")
     before = run(*PIP, "freeze", "--all")
     try:
-        install, *rest = execute(path)
+        setup, *rest = execute(path)
     except CellExecutionError as error:
         return str(error).splitlines()
     after = run(*PIP, "freeze", "--all")
     changes = [line for line in ndiff(before, after) if line[0] in "+-"]
-    print(f"{name}: {install:.0f} s to install, {sum(rest):.0f} s to run; packages changed:")
+    print(
+        f"{name}: {setup:.0f} s to install and import, {sum(rest):.0f} s to run; packages changed:"
+    )
     print(*changes, sep="\n", flush=True)
     unmet = [line for line in run(*PIP, "check", check=False) if line.startswith("smallvit ")]
     return unmet + [line for line in changes if not line.startswith("+ smallvit @")]

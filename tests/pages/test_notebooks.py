@@ -61,8 +61,15 @@ def test_stores_no_times(code_cells):
     assert [cell for cell in code_cells if "execution" in cell["metadata"]] == []
 
 
+def test_the_setup_is_folded_everywhere(code_cells):
+    """In the page, in JupyterLab and in Colab."""
+    folded = {"cellView": "form", "jupyter": {"source_hidden": True}, "tags": ["hide-input"]}
+    assert code_cells[0]["metadata"] == folded
+
+
 def test_cells_are_short(code_cells):
-    for cell in code_cells:
+    _setup, *rest = code_cells
+    for cell in rest:
         lines = [line for line in "".join(cell["source"]).splitlines() if line.strip()]
         assert len(lines) <= LINES_PER_CELL, "\n".join(lines)
 
