@@ -59,7 +59,7 @@ def draw_curves(curves: Mapping[str, Sequence[float]], ylabel: str = "validation
             axes.plot(epochs, percent, label=name, marker="." if len(values) < 4 else None)
     axes.set(xlabel="epoch", ylabel=ylabel)
     if axes.lines:
-        axes.legend(frameon=False)
+        axes.legend(frameon=False, loc="lower right")  # accuracies rise
     return figure
 
 
