@@ -135,6 +135,8 @@ def _add_session_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--steps-per-call", type=_whole(1), help=about)
     about = "processes that prepare batches (default: up to 8 on an accelerator, else none)"
     parser.add_argument("--workers", type=_whole(0), help=about)
+    about = "where to flip, crop, rotate, mix, ... (default: host; device: not tried on a GPU)"
+    parser.add_argument("--augment", choices=("host", "device"), default="host", help=about)
     about = "spread each batch over all devices, or over a CPU's cores (JAX)"
     parser.add_argument("--distribute", action="store_true", help=about)
 

@@ -152,12 +152,16 @@ class AutoAugment(Transform):
     """
 
     dtype: ClassVar = "uint8"
+    on_device: ClassVar = False
 
-    def apply(self, images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    def draw(self, shape: tuple[int, ...], rng: np.random.Generator) -> tuple[np.ndarray, ...]:
+        chosen = rng.integers(len(CIFAR10_POLICY), size=shape[0])
+        applied = rng.random((shape[0], 2)) < _PROBABILITIES[chosen]
+        return chosen, applied, rng.choice((-1, 1), (shape[0], 2))
+
+    def apply(self, images: np.ndarray, drawn: tuple) -> np.ndarray:
         count, height, width, _ = images.shape
-        chosen = rng.integers(len(CIFAR10_POLICY), size=count)
-        applied = rng.random((count, 2)) < _PROBABILITIES[chosen]
-        signs = rng.choice((-1, 1), (count, 2))
+        chosen, applied, signs = drawn
         # All images as a single tall one: converting each by itself would take longer.
         tall = Image.fromarray(images.reshape(count * height, width, 3))
         for place in np.flatnonzero(applied.any(axis=1)).tolist():

@@ -4,12 +4,13 @@ import sys
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from functools import lru_cache
+from typing import Any
 
 import keras
 import numpy as np
 
 from smallvit.data.mixing import CutMixOrMixup
-from smallvit.data.transforms import Transform, prepare
+from smallvit.data.transforms import Transform, defer, finish, prepare
 
 AHEAD = 16
 """Batches that workers prepare before the model asks for them. Keras's own workers are not used:
@@ -38,9 +39,10 @@ class Batches(keras.utils.PyDataset):
         first_epoch: epochs trained before.
         pool: processes that prepare batches while the model trains, from `start_workers`; `None`
             to prepare them in this one.
+        on_device: whether to leave to an `OnDevice`, in training, what a device can do.
 
     Each batch is float32 images `(batch, size, size, 3)` and float32 labels
-    `(batch, num_classes)`, one-hot or mixed.
+    `(batch, num_classes)`, one-hot or mixed; in place of the images, what `defer` returns.
     """
 
     def __init__(
@@ -57,6 +59,7 @@ class Batches(keras.utils.PyDataset):
         seed: int | None = None,
         first_epoch: int = 0,
         pool: ProcessPoolExecutor | None = None,
+        on_device: bool = False,
     ):
         super().__init__()
         self.images, self.labels, self.num_classes = images, labels, num_classes
@@ -64,6 +67,7 @@ class Batches(keras.utils.PyDataset):
         self.batch_size, self.seed, self.epoch, self.pool = batch_size, seed, first_epoch, pool
         training = seed is not None
         self.shuffle, self.passes = shuffle and training, passes if training else 1
+        self._prepare = defer if training and on_device else prepare
         self._ahead: dict[int, Future] = {}
 
     def __len__(self) -> int:
@@ -76,16 +80,16 @@ class Batches(keras.utils.PyDataset):
             except BrokenProcessPool:
                 print(f"\nsmallvit: {WORKER_KILLED}", file=sys.stderr)
                 self.pool = None
-        return prepare(*self._ingredients(index))
+        return self._prepare(*self._ingredients(index))
 
     def _made_ahead(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         for later in range(index, min(index + AHEAD, len(self))):
             if later not in self._ahead:
-                self._ahead[later] = self.pool.submit(prepare, *self._ingredients(later))
+                self._ahead[later] = self.pool.submit(self._prepare, *self._ingredients(later))
         return self._ahead.pop(index).result()
 
     def _ingredients(self, index: int) -> tuple:
-        """The arguments of `prepare` for a batch."""
+        """The arguments of `prepare`, or `defer`, for a batch."""
         places = slice(index * self.batch_size, (index + 1) * self.batch_size)
         if self.shuffle:
             order = _new_order(self.seed, self.epoch, len(self.images), self.passes)
@@ -97,6 +101,28 @@ class Batches(keras.utils.PyDataset):
     def on_epoch_end(self) -> None:
         self.epoch += 1
         self._ahead.clear()
+
+
+class OnDevice(keras.Model):
+    """A model that does in its own compiled steps what `Batches` on a device leave to it.
+
+    Args:
+        model: gets the images. Its variables are the only ones.
+        transforms: of the batches.
+        mixing: likewise.
+    """
+
+    def __init__(
+        self, model: keras.Model, transforms: tuple[Transform, ...], mixing: CutMixOrMixup | None
+    ):
+        # Not cast: to find a pixel takes more digits than half precision has.
+        super().__init__(name=model.name, dtype=model.dtype_policy, autocast=False)
+        self.model, self.transforms, self.mixing = model, transforms, mixing
+
+    def call(self, inputs: Any, training: bool = False) -> Any:
+        if isinstance(inputs, tuple | list):
+            inputs = finish(inputs, self.transforms, self.mixing, keras.ops)
+        return self.model(inputs, training=training)
 
 
 def steps_per_epoch(num_images: int, batch_size: int, passes: int = 1) -> int:

@@ -1,6 +1,8 @@
 """Mixup and CutMix: blend training images, and their labels, with others of the batch."""
 
 from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
 
 import numpy as np
 
@@ -27,6 +29,7 @@ def mixup(
 
     Source: Zhang et al. 2018 (mixup), section 2.
     """
+    share = float(share)  # One of NumPy's would turn float32 into float64.
     return _blend(images, share, order), _blend_labels(labels, share, order)
 
 
@@ -77,6 +80,28 @@ def draw_box(height: int, width: int, share: float, rng: np.random.Generator) ->
     return top, left, bottom - top, right - left
 
 
+def mix(images: Any, shares: Any, boxes: Any, order: Any, xp: ModuleType = np) -> Any:
+    """Do what `mixup` or `cutmix` does to images, as `CutMixOrMixup.defer` has drawn it.
+
+    Args:
+        images: float32 `(n, height, width, channels)`, as an array, or a tensor for `keras.ops`.
+        shares: float32 `(n,)`: weight of the image itself in its box; outside, it is 1.
+        boxes: integers `(n, 4)`: top, left, height and width, in pixels.
+        order: as for `mixup`.
+        xp: `numpy` or `keras.ops`.
+    """
+    inside = is_inside(boxes, *images.shape[1:3], xp)
+    return _blend(images, xp.where(inside, shares[:, None, None, None], 1.0), order, xp)
+
+
+def is_inside(boxes: Any, height: int, width: int, xp: ModuleType = np) -> Any:
+    """Which pixels lie in boxes `(n, 4)`, as for `mix`: booleans `(n, height, width, 1)`."""
+    rows = xp.arange(height, dtype="int32")[:, None, None]
+    columns = xp.arange(width, dtype="int32")[:, None]
+    top, left, tall, wide = (boxes[:, place, None, None, None] for place in range(4))
+    return (rows >= top) & (rows < top + tall) & (columns >= left) & (columns < left + wide)
+
+
 @dataclass(frozen=True)
 class CutMixOrMixup:
     """Mix some batches, half of them by CutMix and half by Mixup.
@@ -85,9 +110,8 @@ class CutMixOrMixup:
         probability: of a batch being mixed.
         alpha: `share` is drawn, once per batch, from Beta(alpha, alpha); 1 is uniform.
 
-    Called with images, labels and a generator, it returns new images and labels, or the same arrays
-    if the batch is not mixed. Partners are a random permutation of the batch, so an image may be
-    its own.
+    Called with images, labels and a generator, it returns new images and labels. Partners are a
+    random permutation of the batch, so an image may be its own.
 
     Source: Lee, Lee and Song 2021 (arXiv 2112.13492), `main.py` of aanna0701/SPT_LSA_ViT.
     """
@@ -98,19 +122,45 @@ class CutMixOrMixup:
     def __call__(
         self, images: np.ndarray, labels: np.ndarray, rng: np.random.Generator
     ) -> tuple[np.ndarray, np.ndarray]:
+        return _mix(images, labels, *self.draw(images.shape, rng))
+
+    def draw(
+        self, shape: tuple[int, ...], rng: np.random.Generator
+    ) -> tuple[float, Box | None, np.ndarray]:
+        """Draw for images of the shape `(n, height, width, ...)`.
+
+        Returns:
+            The share, CutMix's box, or `None` for Mixup, and the order. A batch that is not mixed
+            has a share of 1.
+        """
         if rng.random() >= self.probability:
-            return images, labels
-        order = rng.permutation(len(images))
+            return 1.0, None, np.arange(shape[0])
+        order = rng.permutation(shape[0])
         share = rng.beta(self.alpha, self.alpha)
-        if rng.random() < 0.5:
-            return cutmix(images, labels, draw_box(*images.shape[1:3], share, rng), order)
-        return mixup(images, labels, share, order)
+        box = draw_box(*shape[1:3], share, rng) if rng.random() < 0.5 else None
+        return share, box, order
+
+    def defer(
+        self, shape: tuple[int, int, int], labels: np.ndarray, rng: np.random.Generator
+    ) -> tuple[tuple[np.ndarray, ...], np.ndarray]:
+        """Mix the labels of images `(n, height, width)`; for these, return what `mix` takes."""
+        count, *sides = shape
+        share, box, order = drawn = self.draw(shape, rng)
+        _, labels = _mix(np.empty((*shape, 0), "float32"), labels, *drawn)
+        boxes = np.tile(box or (0, 0, *sides), (count, 1))
+        return (np.full(count, 0.0 if box else share), boxes, order), labels
 
 
-def _blend(values: np.ndarray, share: float, order: np.ndarray) -> np.ndarray:
-    # A Python float keeps float32; one of NumPy's would make it float64.
-    share = float(share)
-    return share * values + (1 - share) * values[order]
+def _mix(
+    images: np.ndarray, labels: np.ndarray, share: float, box: Box | None, order: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    if box:
+        return cutmix(images, labels, box, order)
+    return mixup(images, labels, share, order)
+
+
+def _blend(values: Any, share: Any, order: Any, xp: ModuleType = np) -> Any:
+    return share * values + (1 - share) * xp.take(values, order, axis=0)
 
 
 def _blend_labels(labels: np.ndarray, share: float, order: np.ndarray) -> np.ndarray:

@@ -1,19 +1,24 @@
-"""What is done to images before a model sees them, one transform after another."""
+"""What is done to images before a model sees them, one transform after another.
+
+A transform first draws its random numbers, always with NumPy, and then computes with functions that
+NumPy and `keras.ops` have in common: `xp` is one of these two modules.
+"""
 
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from types import ModuleType
+from typing import Any, ClassVar
 
 import numpy as np
 
-from smallvit.data.mixing import CutMixOrMixup
+from smallvit.data.mixing import CutMixOrMixup, is_inside, mix
 
 
 class Transform:
     """What a recipe does to images: called with a batch and a NumPy generator, returns a new batch.
 
-    Subclasses are frozen dataclasses that define `apply`, and say whether they are `random`, that
-    is augmentation, for training only, and which `dtype` RGB images must have; with `None`, any
-    images do.
+    Subclasses are frozen dataclasses that define `apply` and, if they are `random`, that is
+    augmentation, for training only, `draw`. They say which `dtype` RGB images must have (with
+    `None`, any images do) and whether they can be applied to tensors `on_device`.
 
     Raises:
         ValueError: if called with other images, or not with a batch.
@@ -21,6 +26,7 @@ class Transform:
 
     random: ClassVar[bool] = True
     dtype: ClassVar[str | None] = None
+    on_device: ClassVar[bool] = True
 
     def __call__(self, images: np.ndarray, rng: np.random.Generator | None) -> np.ndarray:
         fits = self.dtype is None or (images.dtype == self.dtype and images.shape[-1] == 3)
@@ -29,10 +35,13 @@ class Transform:
                 f"{type(self).__name__} takes {self.dtype or 'any'} images (n, height, width, 3); "
                 f"got {images.dtype} {images.shape}: Normalize turns uint8 into float32."
             )
-        return self.apply(images, rng)
+        return self.apply(images, self.draw(images.shape, rng))
 
-    def apply(self, images: np.ndarray, rng: np.random.Generator | None) -> np.ndarray:
-        """Return the changed images; those given stay as they are."""
+    def draw(self, shape: tuple[int, ...], rng: np.random.Generator | None) -> Any:
+        """Draw an array `(n, ...)` for images of the shape `(n, height, width, channels)`."""
+
+    def apply(self, images: Any, drawn: Any, xp: ModuleType = np) -> Any:
+        """Return the images, changed as drawn; those given stay as they are."""
         raise NotImplementedError
 
 
@@ -51,10 +60,10 @@ class Normalize(Transform):
     random: ClassVar = False
     dtype: ClassVar = "uint8"
 
-    def apply(self, images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    def apply(self, images: Any, drawn: None, xp: ModuleType = np) -> Any:
         _require_statistics(self, self.mean, self.std)
-        mean, std = np.float32(self.mean), np.float32(self.std)
-        return (images.astype("float32") / np.float32(255) - mean) / std
+        mean, std = (xp.array(x, "float32") for x in (self.mean, self.std))
+        return (xp.array(images, "float32") / 255 - mean) / std
 
 
 UNIT_RANGE = Normalize(mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
@@ -73,7 +82,10 @@ class Resize(Transform):
     random: ClassVar = False
     dtype: ClassVar = "float32"
 
-    def apply(self, images: np.ndarray, rng: np.random.Generator | None) -> np.ndarray:
+    def apply(self, images: Any, drawn: None, xp: ModuleType = np) -> Any:
+        if xp is not np:  # No products of matrices, which a GPU may round to three digits.
+            sides = self.size, self.size
+            return xp.image.resize(images, sides, "bilinear", data_format="channels_last")
         count, height, width, channels = images.shape
         rows, columns = (_interpolation_matrix(side, self.size) for side in (height, width))
         tall = rows @ images.reshape(count, height, width * channels)
@@ -84,9 +96,11 @@ class Resize(Transform):
 class RandomFlip(Transform):
     """Mirror each image left to right with probability one half."""
 
-    def apply(self, images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        flipped = rng.random(len(images)) < 0.5
-        return np.where(flipped[:, None, None, None], images[:, :, ::-1], images)
+    def draw(self, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
+        return rng.random(shape[0]) < 0.5
+
+    def apply(self, images: Any, drawn: Any, xp: ModuleType = np) -> Any:
+        return xp.where(drawn[:, None, None, None], xp.flip(images, axis=2), images)
 
 
 @dataclass(frozen=True)
@@ -99,17 +113,28 @@ class RandomCrop(Transform):
 
     padding: int
 
-    def apply(self, images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        count, height, width, _ = images.shape
+    def draw(self, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
+        return rng.integers(0, 2 * self.padding + 1, size=(2, shape[0])).T  # top, left
+
+    def apply(self, images: Any, drawn: Any, xp: ModuleType = np) -> Any:
         border = (self.padding, self.padding)
-        padded = np.pad(images, ((0, 0), border, border, (0, 0)))
-        top, left = rng.integers(0, 2 * self.padding + 1, size=(2, count, 1))
-        rows, columns = top + np.arange(height), left + np.arange(width)
-        return padded[np.arange(count)[:, None, None], rows[:, :, None], columns[:, None, :]]
+        padded = xp.pad(images, ((0, 0), border, border, (0, 0)))
+        rows, columns = (xp.arange(side, dtype="int32") for side in images.shape[1:3])
+        top, left = drawn[:, :1, None], drawn[:, 1:, None]
+        return _pick(padded, top + rows[:, None], left + columns, xp)
+
+
+class _Warp(Transform):
+    """Draws a matrix for each image, for `warp`."""
+
+    dtype = "float32"
+
+    def apply(self, images: Any, drawn: Any, xp: ModuleType = np) -> Any:
+        return warp(images, drawn, xp)
 
 
 @dataclass(frozen=True)
-class RandomRotation(Transform):
+class RandomRotation(_Warp):
     """Rotate each image about its centre, bilinearly, mirrored beyond the edges.
 
     Args:
@@ -117,16 +142,15 @@ class RandomRotation(Transform):
     """
 
     factor: float
-    dtype: ClassVar = "float32"
 
-    def apply(self, images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        angle = 2 * np.pi * rng.uniform(-self.factor, self.factor, len(images))
+    def draw(self, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
+        angle = 2 * np.pi * rng.uniform(-self.factor, self.factor, shape[0])
         cos, sin = np.cos(angle), np.sin(angle)
-        return warp(images, np.stack([cos, sin, -sin, cos], axis=-1).reshape(-1, 2, 2))
+        return np.stack([cos, sin, -sin, cos], axis=-1).reshape(-1, 2, 2)
 
 
 @dataclass(frozen=True)
-class RandomZoom(Transform):
+class RandomZoom(_Warp):
     """Stretch or squeeze each axis of each image by its own factor, mirrored beyond the edges.
 
     Args:
@@ -134,11 +158,10 @@ class RandomZoom(Transform):
     """
 
     factor: float
-    dtype: ClassVar = "float32"
 
-    def apply(self, images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        shown = rng.uniform(1 - self.factor, 1 + self.factor, (len(images), 2))
-        return warp(images, shown[:, :, None] * np.eye(2))
+    def draw(self, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
+        shown = rng.uniform(1 - self.factor, 1 + self.factor, (shape[0], 2))
+        return shown[:, :, None] * np.eye(2)
 
 
 @dataclass(frozen=True)
@@ -174,13 +197,15 @@ class RandomErasing(Transform):
                 f"0 < min_aspect <= 1; got {self}."
             )
 
-    def apply(self, images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    def draw(self, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
+        boxes = np.zeros((shape[0], 4), "int32")
+        for index in np.flatnonzero(rng.random(shape[0]) < self.probability):
+            boxes[index] = self.draw_box(*shape[1:3], rng)
+        return boxes
+
+    def apply(self, images: Any, drawn: Any, xp: ModuleType = np) -> Any:
         _require_statistics(self, self.fill)
-        erased = images.copy()
-        for index in np.flatnonzero(rng.random(len(images)) < self.probability):
-            top, left, height, width = self.draw_box(*images.shape[1:3], rng)
-            erased[index, top : top + height, left : left + width] = self.fill
-        return erased
+        return xp.where(is_inside(drawn, *images.shape[1:3], xp), np.float32(self.fill), images)
 
     def draw_box(self, height: int, width: int, rng: np.random.Generator) -> tuple[int, ...]:
         """A rectangle `(top, left, height, width)` that fits into `height` by `width` pixels."""
@@ -247,43 +272,106 @@ def prepare(
     return mixing(images, labels, rng) if mixing else (images, labels)
 
 
-def warp(images: np.ndarray, matrices: np.ndarray) -> np.ndarray:
+def defer(
+    images: np.ndarray,
+    labels: np.ndarray,
+    transforms: tuple[Transform, ...],
+    mixing: CutMixOrMixup | None,
+    key: tuple[int, ...],
+) -> tuple[tuple[np.ndarray, ...], np.ndarray]:
+    """Draw for a batch, but leave to a device what can be done there.
+
+    Args:
+        images: as for `prepare`.
+        labels: likewise.
+        transforms: likewise.
+        mixing: likewise.
+        key: likewise, but not `None`.
+
+    Returns:
+        `((images, *draws), labels)`: what `finish` takes, and the labels that `prepare` returns.
+        The images are uint8, the draws arrays `(n, ...)` of 32 bits at most.
+    """
+    rng, later = np.random.default_rng(key), _later(transforms)
+    for transform in transforms[: len(transforms) - len(later)]:
+        images = transform(images, rng)
+    none, draws = images[:0], []  # no images, but of their shape and dtype after each transform
+    for transform in later:
+        if transform.random:
+            draws.append(transform.draw((len(images), *none.shape[1:]), rng))
+        none = transform(none, rng)
+    if mixing:
+        drawn, labels = mixing.defer((len(images), *none.shape[1:3]), labels, rng)
+        draws += drawn
+    narrow = {"b": "bool", "i": "int32", "f": "float32"}
+    return (images, *(each.astype(narrow[each.dtype.kind]) for each in draws)), labels
+
+
+def finish(
+    inputs: tuple,
+    transforms: tuple[Transform, ...],
+    mixing: CutMixOrMixup | None,
+    xp: ModuleType,
+) -> Any:
+    """Do what `defer` left, with `xp`; return the images that `prepare` returns."""
+    images, *draws = inputs
+    supply = iter(draws)
+    for transform in _later(transforms):
+        images = transform.apply(images, next(supply) if transform.random else None, xp)
+    return mix(images, *supply, xp) if mixing else images
+
+
+def _later(transforms: tuple[Transform, ...]) -> tuple[Transform, ...]:
+    """Those after the last that a device cannot apply."""
+    places = [n for n, transform in enumerate(transforms, 1) if not transform.on_device]
+    return transforms[max(places, default=0) :]
+
+
+def warp(images: Any, matrices: Any, xp: ModuleType = np) -> Any:
     """Map images linearly about their centres, bilinearly, mirrored beyond the edges.
 
     Args:
         images: float32 array `(n, height, width, channels)`.
         matrices: array `(n, 2, 2)`, from a place in the new image to the place in the old one that
             its colour comes from, both `(row, column)` from the centre, in pixels.
+        xp: `keras.ops` for tensors.
 
     Returns:
         A new float32 array of the shape of `images`.
     """
-    count, height, width, channels = images.shape
-    centre = (np.array([height, width]) - 1) / 2
-    offsets = np.stack(np.mgrid[:height, :width], axis=-1).reshape(-1, 2) - centre
-    places = (offsets @ matrices.transpose(0, 2, 1) + centre).astype("float32")
-    first = np.floor(places)
-    lower_weights = (places - first).transpose(2, 0, 1)[..., None]
-    first = first.astype("int32")
-    rows, columns = (
-        [_mirror(first[..., axis] + step, side) for step in (0, 1)]
-        for axis, side in enumerate((height, width))
-    )
-    pixels = images.reshape(-1, channels)
-    starts = np.arange(count, dtype="int32")[:, None] * (height * width)
+    sides = images.shape[1:3]
+    # By elements: a GPU may round products of matrices to three digits.
+    y, x = (xp.array(np.arange(side) - (side - 1) / 2, matrices.dtype) for side in sides)
+    matrices = matrices[..., None, None]
+    corners, lower_weights = [], []
+    for axis, side in enumerate(sides):
+        places = matrices[:, axis, 0] * y[:, None] + matrices[:, axis, 1] * x + (side - 1) / 2
+        places = xp.array(places, "float32")
+        first = xp.floor(places)
+        lower_weights.append((places - first)[..., None])
+        first = xp.array(first, "int32")
+        corners.append([_mirror(first + step, side, xp) for step in (0, 1)])
+    rows, columns = corners
 
-    def blend_columns(row: np.ndarray) -> np.ndarray:
-        left, right = (np.take(pixels, starts + row * width + column, axis=0) for column in columns)
+    def blend_columns(row: Any) -> Any:
+        left, right = (_pick(images, row, column, xp) for column in columns)
         return left + lower_weights[1] * (right - left)
 
     above, below = blend_columns(rows[0]), blend_columns(rows[1])
-    return (above + lower_weights[0] * (below - above)).reshape(images.shape)
+    return above + lower_weights[0] * (below - above)
 
 
-def _mirror(index: np.ndarray, side: int) -> np.ndarray:
+def _pick(images: Any, rows: Any, columns: Any, xp: ModuleType) -> Any:
+    """The pixels at places `(n, new_height, new_width)` of each image."""
+    _, height, width, channels = images.shape
+    starts = xp.arange(xp.shape(images)[0], dtype="int32")[:, None, None] * (height * width)
+    return xp.take(xp.reshape(images, (-1, channels)), starts + rows * width + columns, axis=0)
+
+
+def _mirror(index: Any, side: int, xp: ModuleType) -> Any:
     """Bring an index back into `range(side)` by reflection: 2 1 0 | 0 1 2 | 2 1 0."""
     index = index % (2 * side)
-    return np.minimum(index, 2 * side - 1 - index)
+    return xp.minimum(index, 2 * side - 1 - index)
 
 
 def _interpolation_matrix(old: int, new: int) -> np.ndarray:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import keras
 
-from smallvit.data.batches import split_validation
+from smallvit.data.batches import OnDevice, split_validation
 from smallvit.data.datasets import Dataset
 from smallvit.data.workers import start_workers
 from smallvit.layers.sizes import to_count
@@ -222,6 +222,8 @@ def _fit(
     if session.distribute:
         require_divisible(_batch_sizes(recipe, data))
     model = build_model(recipe)
+    if on_device := session.augment == "device":
+        model = OnDevice(model, recipe.transforms, recipe.mixing)
     compile_model(model, recipe, len(train_split[0]), session.steps_per_call)
     place = {"commit": describe_commit(), "device": describe_device()}
     place["versions"] = describe_versions()
@@ -230,9 +232,10 @@ def _fit(
     if model.jit_compile and first_epoch < recipe.epochs:
         print("XLA compiles the first step; it can take a minute.", flush=True)
     keeper = TimeKeeper(recipe.epochs, session.time_limit)
+    begin = {"seed": seed, "first_epoch": first_epoch, "on_device": on_device}
     with start_workers(session.workers) as pool:
         model.fit(
-            recipe.batches(*train_split, seed, first_epoch, pool),
+            recipe.batches(*train_split, pool=pool, **begin),
             validation_data=recipe.batches(*validation_split, pool=pool),
             initial_epoch=first_epoch,
             epochs=recipe.epochs,
@@ -246,7 +249,8 @@ def _fit(
 def _write_weights(model: keras.Model, path: Path) -> str:
     """Write the weights without the optimizer; return the file's SHA-256."""
     with replacing(path) as temporary:
-        keras.Model(model.inputs, model.outputs).save_weights(temporary)
+        network = model.model if isinstance(model, OnDevice) else model
+        keras.Model(network.inputs, network.outputs).save_weights(temporary)
     return fingerprint_file(path)
 
 

@@ -1,7 +1,6 @@
 """Recipes: complete, named descriptions of training runs, with the published results."""
 
 import dataclasses
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -132,18 +131,10 @@ class Recipe:
             transforms=fill_in_statistics(self.transforms, dataset.mean, dataset.std),
         )
 
-    def batches(
-        self,
-        images: np.ndarray,
-        labels: np.ndarray,
-        seed: int | None = None,
-        first_epoch: int = 0,
-        pool: ProcessPoolExecutor | None = None,
-    ) -> Batches:
+    def batches(self, images: np.ndarray, labels: np.ndarray, **session: Any) -> Batches:
         """The recipe's batches of these images; arguments as for `Batches`."""
         names = ("transforms", "batch_size", "mixing", "shuffle", "passes")
         own = {name: getattr(self, name) for name in names}
-        session = {"seed": seed, "first_epoch": first_epoch, "pool": pool}
         return Batches(images, labels, num_classes=self.model.num_classes, **own, **session)
 
     def steps_per_epoch(self, num_images: int) -> int:

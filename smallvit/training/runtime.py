@@ -33,6 +33,8 @@ class Session:
             the CPU's cores. Needs JAX.
         workers: processes that prepare batches; `None` for all cores but one, at most 8, on an
             accelerator, and 0 on a CPU, whose cores the model needs.
+        augment: `"host"`, or `"device"` to let the compiled training step do what is done to
+            images, but for AutoAugment and what comes before it. Not tried on a GPU.
         time_limit: seconds after which to stop, to be resumed later; `None` for no limit.
 
     Raises:
@@ -43,6 +45,7 @@ class Session:
     steps_per_call: int | None = None
     distribute: bool = False
     workers: int | None = None
+    augment: str = "host"
     time_limit: float | None = None
 
     def __post_init__(self):
@@ -50,6 +53,8 @@ class Session:
             raise ValueError(
                 f"precision must be one of {', '.join(PRECISIONS)}; got {self.precision!r}."
             )
+        if self.augment not in ("host", "device"):
+            raise ValueError(f"augment must be host or device; got {self.augment!r}.")
         if self.steps_per_call is not None:
             to_count(self.steps_per_call, "steps_per_call")
         if self.workers is not None:

@@ -1,11 +1,13 @@
 import dataclasses
 
+import keras
 import numpy as np
 import pytest
 from keras.src.trainers.data_adapters.py_dataset_adapter import PyDatasetAdapter
 
-from smallvit.data.batches import split_validation
+from smallvit.data.batches import OnDevice, split_validation
 from smallvit.data.datasets import paint_dataset
+from smallvit.data.mixing import CutMixOrMixup
 from smallvit.data.transforms import Normalize, Resize
 from smallvit.data.workers import start_workers
 from smallvit.training.recipes import get_recipe
@@ -58,6 +60,25 @@ def test_any_number_of_workers_feeds_the_same_batches(dataset, workers):
         for index, batch in enumerate(batches):
             for mine, theirs in zip(batch, expected[index], strict=True):
                 np.testing.assert_array_equal(mine, theirs)
+
+
+@pytest.mark.parametrize("name", ["swin-keras", "swin-fixed", "vit-keras", "vit-paper"])
+def test_compiled_for_a_device_the_batches_are_the_same(dataset, name):
+    """Mixed or not, by Mixup or CutMix, made by workers or not; and in evaluation ready."""
+    recipe = dataclasses.replace(get_recipe(name), batch_size=16, passes=1).for_dataset(dataset)
+    if recipe.mixing:
+        recipe = dataclasses.replace(recipe, mixing=CutMixOrMixup(probability=0.8))
+    model = OnDevice(keras.layers.Identity(), recipe.transforms, recipe.mixing)
+    model.compile(jit_compile=keras.backend.backend() != "torch")
+    with start_workers(1) as pool:
+        for seed in (5, None):
+            expected = recipe.batches(*dataset.train, seed=seed)
+            left = recipe.batches(*dataset.train, seed=seed, pool=pool, on_device=True)
+            for index in range(len(expected)):
+                (images, labels), (inputs, same_labels) = expected[index], left[index]
+                np.testing.assert_array_equal(same_labels, labels)
+                np.testing.assert_allclose(model.predict_on_batch(inputs), images, atol=1e-4)
+    assert isinstance(inputs, np.ndarray)
 
 
 def test_several_passes_are_an_epoch_without_a_smaller_last_batch(dataset):

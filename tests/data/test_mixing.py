@@ -108,37 +108,21 @@ def test_rows_of_labels_still_sum_to_1(rng):
         assert (weights >= 0).all()
 
 
-def test_how_often_and_how_much(rng, monkeypatch):
-    count, shares = 10_000, {"cutmix": [], "mixup": []}
-
-    def record_box(height, width, share, rng):
-        shares["cutmix"].append(share)
-        return 0, 0, 0, 0
-
-    def record_mixup(images, labels, share, order):
-        shares["mixup"].append(share)
-        return images, labels
-
-    monkeypatch.setattr(mixing, "draw_box", record_box)
-    monkeypatch.setattr(mixing, "mixup", record_mixup)
-    images, labels, _ = batch(rng, count=2, height=1, width=1)
-    mix = CutMixOrMixup()
-    for _ in range(count):
-        mix(images, labels, rng)
-    for drawn in shares.values():
+def test_how_often_and_how_much(rng):
+    count = 10_000
+    draws = [CutMixOrMixup().draw((2, 1, 1), rng) for _ in range(count)]
+    cutmix = [share for share, box, _ in draws if box]
+    mixup = [share for share, box, _ in draws if not box and share < 1]
+    for drawn in (cutmix, mixup):
         assert abs(len(drawn) - count / 4) < 4 * (count * 0.25 * 0.75) ** 0.5
         # Kolmogorov and Smirnov's distance from evenness; 1.95 / sqrt(n) is passed 1 time in 1000.
         ranks = np.arange(1, len(drawn) + 1) / len(drawn)
         assert np.abs(np.sort(drawn) - ranks).max() < 1.95 / len(drawn) ** 0.5
 
 
-def test_alpha_shapes_the_shares(rng, monkeypatch):
-    shares = []
-    monkeypatch.setattr(mixing, "mixup", lambda images, labels, share, order: shares.append(share))
-    images, labels, _ = batch(rng, count=2, height=1, width=1)
+def test_alpha_shapes_the_shares(rng):
     mix = CutMixOrMixup(probability=1.0, alpha=0.2)
-    for _ in range(4000):
-        mix(images, labels, rng)
+    shares = [mix.draw((2, 1, 1), rng)[0] for _ in range(8000)]
     variance = 1 / (4 * (2 * 0.2 + 1))
     assert abs(np.var(shares) - variance) < 0.01
 
@@ -149,6 +133,18 @@ def test_probability_0_never_mixes(rng):
         mixed, weights = CutMixOrMixup(probability=0.0)(images, labels, rng)
         np.testing.assert_array_equal(mixed, images)
         np.testing.assert_array_equal(weights, labels)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_put_off_it_mixes_the_same(rng, seed):
+    """Images apart from labels: not at all, by Mixup and by CutMix, with boxes at the borders."""
+    images, labels, _ = batch(rng)
+    mix, one, other = CutMixOrMixup(0.8), *(np.random.default_rng(seed) for _ in range(2))
+    expected, weights = mix(images, labels, one)
+    drawn, same_weights = mix.defer(images.shape[:3], labels, other)
+    assert [len(each) for each in drawn] == [6, 6, 6]
+    np.testing.assert_array_equal(same_weights, weights)
+    np.testing.assert_allclose(mixing.mix(images, *drawn), expected, atol=1e-6)
 
 
 def test_partners_are_a_permutation_of_the_batch(rng):

@@ -1,3 +1,4 @@
+import keras
 import numpy as np
 import pytest
 from keras import ops
@@ -12,6 +13,9 @@ from smallvit.data.transforms import (
     RandomRotation,
     RandomZoom,
     Resize,
+    defer,
+    finish,
+    prepare,
     warp,
 )
 
@@ -57,6 +61,29 @@ def test_images_of_another_form_are_refused(transform, photos, floats):
     for images in wrong:
         with pytest.raises(ValueError, match=rf"takes .* \(n, .*; got {images.dtype} \("):
             transform(images, np.random.default_rng(0))
+
+
+@pytest.mark.parametrize("shape", [(1, 5, 9, 3), (6, 12, 7, 3), (3, 16, 16, 3)])
+@pytest.mark.parametrize("transform", TRANSFORMS, ids=lambda each: type(each).__name__)
+def test_a_tensor_is_changed_as_an_array_is(transform, shape):
+    """By the same draws, in float32, though NumPy computes places in float64."""
+    images = np.random.default_rng(1).integers(0, 256, shape, dtype="uint8")
+    if transform.dtype == "float32":
+        images = images.astype("float32") / 255
+    for seed in range(3):
+        key, labels = (seed,), np.eye(len(images), dtype="float32")
+        expected, _ = prepare(images, labels, (transform,), None, key)
+        inputs, same_labels = defer(images, labels, (transform,), None, key)
+        assert all(len(each) == len(images) and each.dtype.itemsize <= 4 for each in inputs)
+        found = finish(tuple(map(ops.convert_to_tensor, inputs)), (transform,), None, ops)
+        assert keras.backend.standardize_dtype(found.dtype) == expected.dtype
+        np.testing.assert_allclose(ops.convert_to_numpy(found), expected, atol=1e-5)
+        assert same_labels is labels
+
+
+def test_what_a_transform_refuses_is_not_left_to_a_device(photos):
+    with pytest.raises(ValueError, match="Resize takes float32 images"):
+        defer(photos, np.eye(6), (Resize(72),), None, (0,))
 
 
 def test_normalize_is_the_formula(photos):

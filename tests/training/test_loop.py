@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from samples import TINY, TINY_VIT, cifar100_stub, tiny_dataset
 
-from smallvit.data.batches import Batches
+from smallvit.data.batches import Batches, OnDevice
 from smallvit.data.datasets import paint_dataset
 from smallvit.models.swin import swin_transformer
 from smallvit.training import files, loop, recipes, runtime
@@ -251,7 +251,8 @@ def test_a_run_that_another_process_trains_is_refused(dataset, tmp_path, monkeyp
         train(TINY, dataset, tmp_path, seed=3)
 
 
-def test_tensorflow_traces_the_step_once(dataset, tmp_path, monkeypatch):
+@pytest.mark.parametrize("augment", ["host", "device"])
+def test_tensorflow_traces_the_step_once(dataset, tmp_path, monkeypatch, augment):
     if keras.backend.backend() != "tensorflow":
         pytest.skip("it is about TensorFlow")
     traced, step = [], keras.Model.train_step
@@ -261,7 +262,7 @@ def test_tensorflow_traces_the_step_once(dataset, tmp_path, monkeypatch):
         return step(model, data)
 
     monkeypatch.setattr(keras.Model, "train_step", train_step)
-    train(TINY, dataset, tmp_path, epochs=2)
+    train(TINY, dataset, tmp_path, epochs=2, session=Session(augment=augment))
     assert traced == ["tiny"]
 
 
@@ -427,7 +428,9 @@ def test_float16_scales_the_loss_and_a_resumed_run_goes_on_with_the_scale(
     assert without_times(resumed) == without_times(whole)
 
 
-def test_an_unknown_precision_is_refused():
+def test_an_unknown_place_or_precision_is_refused():
+    with pytest.raises(ValueError, match="augment must be host or device; got 'gpu'"):
+        Session(augment="gpu")
     with pytest.raises(ValueError, match=r"precision must be one of float32, .*; got 'float8'"):
         Session(precision="float8")
 
@@ -490,26 +493,34 @@ sys.path.insert(0, sys.argv[2])
 import jax
 from samples import TINY, tiny_dataset
 
+from smallvit.data.mixing import CutMixOrMixup
 from smallvit.training.loop import train
 from smallvit.training.runtime import Session
 
-recipe = dataclasses.replace(TINY, validation_fraction=0.2, batch_size=16)
+mixing = CutMixOrMixup(probability=1.0)
+recipe = dataclasses.replace(TINY, validation_fraction=0.2, batch_size=16, mixing=mixing)
 losses = []
 for distribute in (True, False):
     out = Path(sys.argv[1]) / str(distribute)
-    record = train(recipe, tiny_dataset(), out, session=Session(distribute=distribute))
+    session = Session(distribute=distribute, augment="device" if distribute else "host")
+    record = train(recipe, tiny_dataset(), out, session=session)
     losses.append([epoch["loss"] for epoch in record.history])
 print(json.dumps([jax.device_count(), *losses]))
 """
 
 
-@pytest.mark.parametrize("seed", [0, 1, 2])
-def test_the_papers_augmentation_resumes_wherever_it_was_killed(tmp_path, dataset, seed):
+TINY_PAPER = dataclasses.replace(
+    get_recipe("sl-vit-paper"), name="tiny", model=TINY_VIT, epochs=2, batch_size=32
+)
+
+
+@pytest.mark.parametrize(
+    ("seed", "augment"), [(0, "host"), (1, "host"), (2, "host"), (0, "device"), (1, "device")]
+)
+def test_the_papers_augmentation_resumes_wherever_it_was_killed(tmp_path, dataset, seed, augment):
     """All random parts at once, stopped at a random step: the same record as without a stop."""
-    recipe = dataclasses.replace(
-        get_recipe("sl-vit-paper"), name="tiny", model=TINY_VIT, epochs=2, batch_size=32
-    )
-    whole = train(recipe, dataset, tmp_path / "whole", seed)
+    recipe, session = TINY_PAPER, Session(augment=augment)
+    whole = train(recipe, dataset, tmp_path / "whole", seed, session=session)
     stop_at = int(np.random.default_rng(seed).integers(1, 18))  # of 2 epochs of 9 steps
     steps = itertools.count(1)
 
@@ -521,9 +532,49 @@ def test_the_papers_augmentation_resumes_wherever_it_was_killed(tmp_path, datase
 
     with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(loop, "Checkpoint", Killer)
-        train(recipe, dataset, tmp_path / "killed", seed)
-    resumed = train(recipe, dataset, tmp_path / "killed", seed, session=Session(workers=2))
+        train(recipe, dataset, tmp_path / "killed", seed, session=session)
+    session = dataclasses.replace(session, workers=2)
+    resumed = train(recipe, dataset, tmp_path / "killed", seed, session=session)
     assert without_times(resumed) == without_times(whole)
+
+
+@pytest.mark.parametrize("recipe", [TINY, TINY_PAPER], ids=["swin", "paper"])
+def test_a_run_may_go_on_on_the_device_and_is_the_same(tmp_path, dataset, recipe):
+    """To rounding; its weights are those of the network, as those of other runs are."""
+    whole = train(recipe, dataset, tmp_path / "whole")
+    train(recipe, dataset, tmp_path / "cut", session=Session(time_limit=1e-3))
+    steps = 1 if keras.backend.backend() == "torch" else 2
+    session = Session(augment="device", steps_per_call=steps)
+    cut = train(recipe, dataset, tmp_path / "cut", session=session)
+    weights, figures = [], []
+    for name, record in {"whole": whole, "cut": cut}.items():
+        network = loop.build_model(recipe)
+        network.load_weights(tmp_path / name / "tiny" / "seed-0.weights.h5")
+        weights.append([keras.ops.convert_to_numpy(weight) for weight in network.weights])
+        losses = [epoch[name] for epoch in record.history for name in ("loss", "val_loss")]
+        figures.append([record.parameters, *record.test.values(), *losses])
+    np.testing.assert_allclose(*figures, rtol=1e-3)
+    for one, other in zip(*weights, strict=True):
+        np.testing.assert_allclose(one, other, atol=2e-3)
+
+
+def test_on_the_device_half_precision_scales_the_loss_but_finds_pixels_in_float32(
+    dataset, monkeypatch
+):
+    recipe = dataclasses.replace(TINY, transforms=get_recipe("vit-keras").transforms)
+    recipe = recipe.for_dataset(dataset)
+    with runtime.device_settings(Session(precision="mixed_float16")):
+        network = loop.build_model(TINY)
+        model = OnDevice(network, recipe.transforms, None)
+        loop.compile_model(model, recipe, 100)
+    assert isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer)
+    assert [id(each) for each in model.variables] == [id(each) for each in network.variables]
+    seen = []
+    monkeypatch.setattr(type(network), "__call__", lambda _, x, training: seen.append(x) or x)
+    inputs, _ = recipe.batches(*dataset.train, seed=1, on_device=True)[0]
+    model(tuple(map(keras.ops.convert_to_tensor, inputs)), training=True)
+    expected, _ = recipe.batches(*dataset.train, seed=1)[0]
+    np.testing.assert_allclose(keras.ops.convert_to_numpy(seen[0]), expected, atol=1e-4)
 
 
 def test_a_recipe_may_take_the_first_of_the_training_images_only(dataset, tmp_path, monkeypatch):
