@@ -15,7 +15,7 @@ from keras import layers, ops
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))  # `benchmarks` is not installed with the package
 
-from benchmarks import pipeline, published_swin, published_vit  # noqa: E402
+from benchmarks import augmentation, pipeline, published_swin, published_vit  # noqa: E402
 from smallvit.models.cost import count_parameters  # noqa: E402
 from smallvit.models.vit import SL_VIT_KERAS, VIT_KERAS, vision_transformer  # noqa: E402
 
@@ -173,3 +173,13 @@ def test_the_pipeline_is_measured_with_and_without_workers(capsys):
     for workers in (0, 1):
         line = rf"^{workers} workers: [\d,]+ images a second; training waits \d+\.\d% of its time$"
         assert re.search(line, printed, re.M)
+
+
+def test_augmentation_is_measured_on_the_host_and_on_the_device(capsys):
+    """Both recipes, as it is run; it stops if the two paths differ."""
+    augmentation.main(["--batches", "1"])
+    _, head, *rows = capsys.readouterr().out.splitlines()
+    assert head.split() == ["recipe", "host", "device:", "NumPy", "compiled", "both"]
+    assert [row.split()[0] for row in rows] == ["vit-keras", "swin-paper"]
+    for row in rows:
+        assert re.fullmatch(r"[\w-]+( +[\d,]+){4}", row)
