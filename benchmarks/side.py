@@ -24,7 +24,7 @@ from smallvit.models.cost import count_macs, count_parameters
 from smallvit.training.loop import build_model, compile_model
 from smallvit.training.recipes import get_recipe
 from smallvit.training.records import describe_versions
-from smallvit.training.runtime import Session, device_settings, split_cpu
+from smallvit.training.runtime import Session, device_settings, find_devices
 
 PUBLISHED = {"swin-keras": published_swin, "sl-vit-keras": published_vit}
 WARM_UP_STEPS = 2
@@ -33,7 +33,7 @@ WARM_UP_STEPS = 2
 def main(side: str, model: str, batch_size: int, session: Session) -> None:
     """Answer requests until `finish`."""
     if session.distribute:
-        split_cpu({batch_size})
+        find_devices({batch_size})
     with device_settings(session):
         answer_requests(side, model, batch_size)
 

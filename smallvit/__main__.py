@@ -52,10 +52,19 @@ def main(arguments: list[str] | None = None) -> int:
         )
     except (ValueError, RuntimeError, OSError) as error:
         _complain(error)
+        _leave_others(1)
     finally:
         signal.signal(signal.SIGINT, before)
         os.close(stderr)
     return 1
+
+
+def _leave_others(status: int) -> None:
+    """End at once if other processes train with this one; at exit, JAX would wait for them."""
+    jax = sys.modules.get("jax")
+    if jax and jax.distributed.is_initialized():
+        sys.stdout.flush()
+        os._exit(status)
 
 
 def _complain(error: object) -> None:
@@ -70,7 +79,8 @@ def _import_keras(stderr: int) -> None:
     try:
         import keras
 
-        keras.ops.zeros(1)  # looks for devices
+        if keras.backend.backend() == "tensorflow":
+            keras.ops.zeros(1)  # looks for devices; JAX must not before `find_devices`
     finally:
         os.dup2(stderr, 2)
 
@@ -137,7 +147,7 @@ def _add_session_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--workers", type=_whole(0), help=about)
     about = "where to flip, crop, rotate, mix, ... (default: host; device: not tried on a GPU)"
     parser.add_argument("--augment", choices=("host", "device"), default="host", help=about)
-    about = "spread each batch over all devices, or over a CPU's cores (JAX)"
+    about = "spread each batch over all devices, a CPU's cores, or processes (JAX; see README)"
     parser.add_argument("--distribute", action="store_true", help=about)
 
 
@@ -231,6 +241,7 @@ def _run(recipe, dataset, chosen: argparse.Namespace) -> int:
         print(
             "\nStopped. The same command continues after the last finished epoch.", file=sys.stderr
         )
+        _leave_others(130)
         return 130
     print(_summary(record, recipe, out / recipe.name / f"seed-{seed}"))
     return 0 if record.finished else 3

@@ -12,7 +12,7 @@ import numpy as np
 
 from smallvit.training.files import TrainingError, replacing
 from smallvit.training.records import require_same
-from smallvit.training.runtime import describe_device
+from smallvit.training.runtime import any_process, describe_device, process_place
 from smallvit.training.upgrade import upgrade_settings
 
 
@@ -102,6 +102,8 @@ class Checkpoint(keras.callbacks.Callback):
         }
         self.history.append({"epoch": epoch + 1, **figures})
         self._count_epoch()
+        if process_place()[0]:
+            return
         try:
             self._write_state(epoch + 1)
             self._write_table()
@@ -197,7 +199,7 @@ class TimeKeeper(keras.callbacks.Callback):
             line += f", validation top-1 {100 * logs['val_top1']:.1f} %"
         if left := self.epochs - done:
             line += f"; about {tell_time(left * seconds)} to go"
-            self.model.stop_training |= now + seconds > self._end
+            self.model.stop_training |= any_process(now + seconds > self._end)
         print(line, flush=True)
 
 

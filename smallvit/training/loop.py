@@ -1,5 +1,6 @@
 """Train a recipe, write its record, resume interrupted runs."""
 
+import contextlib
 import dataclasses
 import shutil
 from collections.abc import Collection
@@ -7,7 +8,7 @@ from pathlib import Path
 
 import keras
 
-from smallvit.data.batches import OnDevice, split_validation
+from smallvit.data.batches import Batches, OnDevice, split_validation
 from smallvit.data.datasets import Dataset
 from smallvit.data.workers import start_workers
 from smallvit.layers.sizes import to_count
@@ -30,12 +31,16 @@ from smallvit.training.records import (
 )
 from smallvit.training.runtime import (
     Session,
+    Share,
     describe_device,
     device_settings,
+    find_devices,
     gains_by_xla,
+    process_place,
     progress_verbosity,
+    require_agreement,
     require_divisible,
-    split_cpu,
+    sharing_fate,
 )
 
 _BUILDERS = {
@@ -136,7 +141,7 @@ def train(
     require_mounted(out)
     session = session or Session()
     if session.distribute:
-        split_cpu(_batch_sizes(recipe, dataset))
+        find_devices(_batch_sizes(recipe, dataset))
     session = session.for_this_device()
     run = out / recipe.name / f"seed-{seed}"
     settings = {
@@ -147,9 +152,15 @@ def train(
         "precision": session.precision,
         "data_fingerprint": dataset.fingerprint,
     }
-    if done := _find_finished(run, settings):
+    first, several = process_place()[0] == 0, process_place()[1] > 1
+    if several and session.augment == "device":
+        raise TrainingError("Several processes need --augment host.")
+    done = _find_finished(run, settings)
+    with sharing_fate():
+        require_agreement(settings, done)
+    if done:
         return done
-    with run_lock(run):
+    with run_lock(run) if first else contextlib.nullcontext(), sharing_fate():
         if done := _find_finished(run, settings):  # by a process that held the lock
             return done
         with device_settings(session):
@@ -167,11 +178,12 @@ def train(
             parameters=count_parameters(model),
             sittings=checkpoint.sittings,
             command=command,
-            weights=_write_weights(model, weights_path(run)) if finished else None,
+            weights=_write_weights(model, weights_path(run)) if finished and first else None,
             **settings,
         )
-        write_record(_record_path(run), record)
-        if finished:
+        if first:
+            write_record(_record_path(run), record)
+        if finished and first:
             shutil.rmtree(run)
     return record
 
@@ -228,15 +240,16 @@ def _fit(
     place = {"commit": describe_commit(), "device": describe_device()}
     place["versions"] = describe_versions()
     checkpoint = Checkpoint(run, settings, place)
-    first_epoch = checkpoint.restore(model)
+    first_epoch = checkpoint.restore(model)  # every process reads the same folder
+    require_agreement(first_epoch, checkpoint.history)
     if model.jit_compile and first_epoch < recipe.epochs:
         print("XLA compiles the first step; it can take a minute.", flush=True)
     keeper = TimeKeeper(recipe.epochs, session.time_limit)
     begin = {"seed": seed, "first_epoch": first_epoch, "on_device": on_device}
     with start_workers(session.workers) as pool:
         model.fit(
-            recipe.batches(*train_split, pool=pool, **begin),
-            validation_data=recipe.batches(*validation_split, pool=pool),
+            _share(recipe.batches(*train_split, pool=pool, **begin)),
+            validation_data=_share(recipe.batches(*validation_split, pool=pool)),
             initial_epoch=first_epoch,
             epochs=recipe.epochs,
             shuffle=False,  # `Batches` sees to the order
@@ -244,6 +257,10 @@ def _fit(
             verbose=progress_verbosity(),
         )
     return model, checkpoint
+
+
+def _share(batches: Batches) -> Batches | Share:
+    return Share(batches) if process_place()[1] > 1 else batches
 
 
 def _write_weights(model: keras.Model, path: Path) -> str:
@@ -263,7 +280,7 @@ def _cost(recipe: Recipe) -> int:
 def _evaluate(model: keras.Model, recipe: Recipe, dataset: Dataset) -> dict[str, float]:
     """Loss and accuracies on the test images."""
     figures = model.evaluate(
-        recipe.batches(*dataset.test), return_dict=True, verbose=progress_verbosity()
+        _share(recipe.batches(*dataset.test)), return_dict=True, verbose=progress_verbosity()
     )
     return {name: float(value) for name, value in figures.items()}
 

@@ -8,10 +8,12 @@ import platform
 import re
 import subprocess
 import sys
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
 import keras
+import numpy as np
 
 from smallvit.layers.sizes import to_count
 from smallvit.training.files import TrainingError
@@ -30,7 +32,8 @@ class Session:
             accelerator, which would otherwise wait between steps of small models, and 1 on a CPU
             and on torch, for which Keras has no more.
         distribute: whether to spread each batch over all devices or, without an accelerator, over
-            the CPU's cores. Needs JAX.
+            the CPU's cores. Needs JAX. Where Keras's `KERAS_DISTRIBUTION_*` variables are set, over
+            several processes, with one device per process on CPUs.
         workers: processes that prepare batches; `None` for all cores but one, at most 8, on an
             accelerator, and 0 on a CPU, whose cores the model needs.
         augment: `"host"`, or `"device"` to let the compiled training step do what is done to
@@ -80,12 +83,14 @@ def device_settings(session: Session) -> Iterator[None]:
     """Set Keras's precision and distribution, and restore them afterwards.
 
     Args:
-        session: with all options resolved. If it distributes, call `split_cpu` first.
+        session: with all options resolved. If it distributes, call `find_devices` first.
     """
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(session.precision)
     if session.distribute:
-        keras.distribution.set_distribution(keras.distribution.DataParallel())
+        keras.distribution.set_distribution(
+            keras.distribution.DataParallel(auto_shard_dataset=False)
+        )
     try:
         yield
     finally:
@@ -106,11 +111,12 @@ def gains_by_xla(dtype: str) -> bool:
     return keras.backend.backend() == "jax"
 
 
-def split_cpu(batch_sizes: set[int]) -> None:
-    """Let JAX treat the CPU's cores as devices, as many as divide every batch.
+def find_devices(batch_sizes: set[int]) -> None:
+    """Join the run's other processes; if it has none, let JAX treat the CPU's cores as devices.
 
-    JAX multiplies small matrices on a single core; with a part of the batch each, all cores have
-    work. Has no effect once JAX has looked for devices.
+    As many cores as divide every batch: JAX multiplies small matrices on a single core, and with a
+    part of the batch each, all have work. Has no effect once JAX has looked for devices.
+    Each of several processes keeps one device: with two, JAX waited minutes for a dead process.
 
     Args:
         batch_sizes: images that a batch can have; 0 stands for any number.
@@ -125,6 +131,12 @@ def split_cpu(batch_sizes: set[int]) -> None:
         )
     import jax
 
+    if int(os.environ.get("KERAS_DISTRIBUTION_NUM_PROCESSES", 1)) > 1:
+        if not jax.distributed.is_initialized():
+            jax.config.update("jax_num_cpu_devices", 1)
+            keras.utils.set_random_seed(0)  # else Keras agrees on one, on the CPUs
+            keras.distribution.initialize()
+        return
     shared = math.gcd(*batch_sizes)
     cores = max(n for n in range(1, os.cpu_count() + 1) if shared % n == 0)
     with contextlib.suppress(RuntimeError):
@@ -137,13 +149,82 @@ def require_divisible(batch_sizes: set[int]) -> None:
     Raises:
         TrainingError: if they cannot.
     """
-    devices = len(keras.distribution.list_devices())
+    devices, (_, processes) = len(keras.distribution.list_devices()), process_place()
+    if devices % processes:
+        raise TrainingError(f"{processes} processes need as many devices each; found {devices}.")
     uneven = sorted(size for size in batch_sizes if size % devices)
     if uneven:
         raise TrainingError(
             f"{devices} devices cannot share batches of {' and '.join(map(str, uneven))} images; "
             "choose a number of devices that divides them, or train without --distribute."
         )
+
+
+def process_place() -> tuple[int, int]:
+    """This process's number, and how many train the run; process 0 alone writes."""
+    if keras.backend.backend() != "jax":
+        return 0, 1
+    import jax
+
+    return jax.process_index(), jax.process_count()
+
+
+def any_process(condition: bool) -> bool:
+    """Whether a condition holds in any process, so that all of them take the same way."""
+    if process_place()[1] == 1:
+        return condition
+    from jax.experimental import multihost_utils
+
+    return bool(multihost_utils.process_allgather(np.array(condition)).any())
+
+
+def require_agreement(*facts: object) -> None:
+    """Check that the processes are at the same point of the same run.
+
+    Raises:
+        TrainingError: in all of them, if they are not.
+    """
+    if process_place()[1] == 1:
+        return
+    from jax.experimental import multihost_utils
+
+    digest = np.uint32(zlib.crc32(repr(facts).encode()))
+    if len(set(multihost_utils.process_allgather(digest).tolist())) > 1:
+        raise TrainingError(
+            "The processes differ: give all the same command, data, code and --out folder."
+        )
+
+
+@contextlib.contextmanager
+def sharing_fate() -> Iterator[None]:
+    """Say in one sentence that another process of the run has ended."""
+    try:
+        yield
+    except RuntimeError as error:
+        if isinstance(error, TrainingError) or process_place()[1] == 1:
+            raise
+        raise TrainingError(
+            f"Another process of the run seems to have ended ({str(error).splitlines()[0][:90]}); "
+            "start all of them again to continue after the last finished epoch."
+        ) from error
+
+
+class Share(keras.utils.PyDataset):
+    """This process's part of each batch; each prepares the whole, from the same random numbers."""
+
+    def __init__(self, batches: keras.utils.PyDataset):
+        super().__init__()
+        self.batches = batches
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __getitem__(self, index: int) -> tuple[np.ndarray, ...]:
+        process, count = process_place()
+        return tuple(np.split(array, count)[process] for array in self.batches[index])
+
+    def on_epoch_end(self) -> None:
+        self.batches.on_epoch_end()
 
 
 def progress_verbosity() -> int:
