@@ -27,7 +27,7 @@ class Slow:
     def __call__(self, images, rng):
         with open(os.path.join(os.path.dirname(__file__), "workers"), "a") as file:
             file.write(f"{os.getpid()}\\n")
-        time.sleep(30)
+        time.sleep(600)
         return images
 """
 
@@ -50,7 +50,7 @@ if __name__ == "__main__":
 
 @pytest.fixture
 def run(tmp_path):
-    """A process whose two workers have begun batches that take half a minute, and their ids."""
+    """A process whose two workers have begun batches that take ten minutes, and their ids."""
     (tmp_path / "slow.py").write_text(SLOW)
     (tmp_path / "main.py").write_text(MAIN)
     process = subprocess.Popen(
@@ -62,7 +62,7 @@ def run(tmp_path):
         start_new_session=True,
     )
     workers = tmp_path / "workers"
-    wait_until(lambda: workers.exists() and len(workers.read_text().split()) == 2, 90)
+    wait_until(lambda: workers.exists() and len(workers.read_text().split()) == 2, 300)
     yield process, [int(word) for word in workers.read_text().split()]
     if process.poll() is None:
         process.kill()

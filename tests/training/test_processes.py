@@ -86,7 +86,7 @@ def train_in_two(tmp_path, *, folders=("out", "out"), stop="", die_at=-1):
         for number, folder in enumerate(folders)
     ]
     try:
-        errors = [process.communicate(timeout=100)[1] for process in both]
+        errors = [process.communicate(timeout=300)[1] for process in both]
     finally:
         for process in both:
             process.kill()
