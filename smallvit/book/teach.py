@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from keras import ops
 
-NOT_ANSWERED = "Not answered yet: put your own in place of the three dots."
+NOT_ANSWERED = "Not answered yet: replace the three dots."
 
 
 def show_source(*objects: Any) -> Any:
