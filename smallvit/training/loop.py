@@ -240,16 +240,18 @@ def _fit(
     place = {"commit": describe_commit(), "device": describe_device()}
     place["versions"] = describe_versions()
     checkpoint = Checkpoint(run, settings, place)
-    first_epoch = checkpoint.restore(model)  # every process reads the same folder
+    # Every process of the run reads the same folder.
+    first_epoch = checkpoint.restore(model)
     require_agreement(first_epoch, checkpoint.history)
     if model.jit_compile and first_epoch < recipe.epochs:
         print("XLA compiles the first step; it can take a minute.", flush=True)
     keeper = TimeKeeper(recipe.epochs, session.time_limit)
     begin = {"seed": seed, "first_epoch": first_epoch, "on_device": on_device}
     with start_workers(session.workers) as pool:
+        validation = recipe.batches(*validation_split, pool=pool)
         model.fit(
             _share(recipe.batches(*train_split, pool=pool, **begin)),
-            validation_data=_share(recipe.batches(*validation_split, pool=pool)),
+            validation_data=_share(validation),
             initial_epoch=first_epoch,
             epochs=recipe.epochs,
             shuffle=False,  # `Batches` sees to the order
