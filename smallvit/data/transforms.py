@@ -333,23 +333,26 @@ def warp(images: Any, matrices: Any, xp: ModuleType = np) -> Any:
     Args:
         images: float32 array `(n, height, width, channels)`.
         matrices: array `(n, 2, 2)`, from a place in the new image to the place in the old one that
-            its colour comes from, both `(row, column)` from the centre, in pixels.
+            its colour comes from, both `(row, column)` from the centre, in pixels. The magnitudes
+            in a row sum to 2 at most.
         xp: `keras.ops` for tensors.
 
     Returns:
         A new float32 array of the shape of `images`.
     """
     sides = images.shape[1:3]
-    # By elements: a GPU may round products of matrices to three digits.
-    y, x = (xp.array(np.arange(side) - (side - 1) / 2, matrices.dtype) for side in sides)
-    matrices = matrices[..., None, None]
+    # In integers: a compiler may compute a place twice, and rounding could put the two on either
+    # side of a pixel's border. The unit is the finest that 32 bits leave room for.
+    bits = 30 - max(sides).bit_length()
+    one = 2**bits
+    # In halves, since offsets from the centre of an even side are.
+    halves = xp.array(xp.round(matrices * (one / 2)), "int32")[..., None, None]
+    y, x = (xp.array(2 * np.arange(side) - (side - 1), "int32") for side in sides)
     corners, lower_weights = [], []
     for axis, side in enumerate(sides):
-        places = matrices[:, axis, 0] * y[:, None] + matrices[:, axis, 1] * x + (side - 1) / 2
-        places = xp.array(places, "float32")
-        first = xp.floor(places)
-        lower_weights.append((places - first)[..., None])
-        first = xp.array(first, "int32")
+        places = halves[:, axis, 0] * y[:, None] + halves[:, axis, 1] * x + (side - 1) * one // 2
+        first = xp.right_shift(places, bits)
+        lower_weights.append(xp.array(places - first * one, "float32")[..., None] / one)
         corners.append([_mirror(first + step, side, xp) for step in (0, 1)])
     rows, columns = corners
 
