@@ -106,6 +106,9 @@ class Batches(keras.utils.PyDataset):
 class OnDevice(keras.Model):
     """A model that does in its own compiled steps what `Batches` on a device leave to it.
 
+    Called with what `defer` returns in place of the images, it finishes these first; images
+    `(batch, size, size, 3)`, as evaluation has them, go to the model as they are.
+
     Args:
         model: gets the images. Its variables are the only ones.
         transforms: of the batches.

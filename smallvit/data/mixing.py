@@ -89,6 +89,9 @@ def mix(images: Any, shares: Any, boxes: Any, order: Any, xp: ModuleType = np) -
         boxes: integers `(n, 4)`: top, left, height and width, in pixels.
         order: as for `mixup`.
         xp: `numpy` or `keras.ops`.
+
+    Returns:
+        New images, of the same shape and dtype.
     """
     inside = is_inside(boxes, *images.shape[1:3], xp)
     return _blend(images, xp.where(inside, shares[:, None, None, None], 1.0), order, xp)

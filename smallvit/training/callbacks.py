@@ -11,8 +11,9 @@ import keras
 import numpy as np
 
 from smallvit.training.files import TrainingError, replacing
+from smallvit.training.processes import any_process, process_place
 from smallvit.training.records import require_same
-from smallvit.training.runtime import any_process, describe_device, process_place
+from smallvit.training.runtime import describe_device
 from smallvit.training.upgrade import upgrade_settings
 
 

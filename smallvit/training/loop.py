@@ -8,7 +8,7 @@ from pathlib import Path
 
 import keras
 
-from smallvit.data.batches import Batches, OnDevice, split_validation
+from smallvit.data.batches import OnDevice, split_validation
 from smallvit.data.datasets import Dataset
 from smallvit.data.workers import start_workers
 from smallvit.layers.sizes import to_count
@@ -18,6 +18,7 @@ from smallvit.models.swin import SwinConfig, swin_transformer
 from smallvit.models.vit import VitConfig, vision_transformer
 from smallvit.training.callbacks import Checkpoint, EpochSeed, TimeKeeper
 from smallvit.training.files import TrainingError, replacing, require_mounted, run_lock
+from smallvit.training.processes import process_place, require_agreement, share, sharing_fate
 from smallvit.training.recipes import BEST_EPOCH, RECIPES, Recipe
 from smallvit.training.records import (
     Record,
@@ -31,16 +32,12 @@ from smallvit.training.records import (
 )
 from smallvit.training.runtime import (
     Session,
-    Share,
     describe_device,
     device_settings,
     find_devices,
     gains_by_xla,
-    process_place,
     progress_verbosity,
-    require_agreement,
     require_divisible,
-    sharing_fate,
 )
 
 _BUILDERS = {
@@ -152,15 +149,16 @@ def train(
         "precision": session.precision,
         "data_fingerprint": dataset.fingerprint,
     }
-    first, several = process_place()[0] == 0, process_place()[1] > 1
-    if several and session.augment == "device":
+    number, processes = process_place()
+    writes = number == 0
+    if processes > 1 and session.augment == "device":
         raise TrainingError("Several processes need --augment host.")
     done = _find_finished(run, settings)
     with sharing_fate():
         require_agreement(settings, done)
     if done:
         return done
-    with run_lock(run) if first else contextlib.nullcontext(), sharing_fate():
+    with run_lock(run) if writes else contextlib.nullcontext(), sharing_fate():
         if done := _find_finished(run, settings):  # by a process that held the lock
             return done
         with device_settings(session):
@@ -178,12 +176,12 @@ def train(
             parameters=count_parameters(model),
             sittings=checkpoint.sittings,
             command=command,
-            weights=_write_weights(model, weights_path(run)) if finished and first else None,
+            weights=_write_weights(model, weights_path(run)) if finished and writes else None,
             **settings,
         )
-        if first:
+        if writes:
             write_record(_record_path(run), record)
-        if finished and first:
+        if finished and writes:
             shutil.rmtree(run)
     return record
 
@@ -240,7 +238,7 @@ def _fit(
     place = {"commit": describe_commit(), "device": describe_device()}
     place["versions"] = describe_versions()
     checkpoint = Checkpoint(run, settings, place)
-    # Every process of the run reads the same folder.
+    # Of several processes, each reads the same folder.
     first_epoch = checkpoint.restore(model)
     require_agreement(first_epoch, checkpoint.history)
     if model.jit_compile and first_epoch < recipe.epochs:
@@ -250,8 +248,8 @@ def _fit(
     with start_workers(session.workers) as pool:
         validation = recipe.batches(*validation_split, pool=pool)
         model.fit(
-            _share(recipe.batches(*train_split, pool=pool, **begin)),
-            validation_data=_share(validation),
+            share(recipe.batches(*train_split, pool=pool, **begin)),
+            validation_data=share(validation),
             initial_epoch=first_epoch,
             epochs=recipe.epochs,
             shuffle=False,  # `Batches` sees to the order
@@ -259,10 +257,6 @@ def _fit(
             verbose=progress_verbosity(),
         )
     return model, checkpoint
-
-
-def _share(batches: Batches) -> Batches | Share:
-    return Share(batches) if process_place()[1] > 1 else batches
 
 
 def _write_weights(model: keras.Model, path: Path) -> str:
@@ -282,7 +276,7 @@ def _cost(recipe: Recipe) -> int:
 def _evaluate(model: keras.Model, recipe: Recipe, dataset: Dataset) -> dict[str, float]:
     """Loss and accuracies on the test images."""
     figures = model.evaluate(
-        _share(recipe.batches(*dataset.test)), return_dict=True, verbose=progress_verbosity()
+        share(recipe.batches(*dataset.test)), return_dict=True, verbose=progress_verbosity()
     )
     return {name: float(value) for name, value in figures.items()}
 

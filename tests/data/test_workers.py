@@ -62,10 +62,12 @@ def run(tmp_path):
         start_new_session=True,
     )
     workers = tmp_path / "workers"
-    wait_until(lambda: workers.exists() and len(workers.read_text().split()) == 2, 300)
-    yield process, [int(word) for word in workers.read_text().split()]
-    if process.poll() is None:
-        process.kill()
+    try:
+        wait_until(lambda: workers.exists() and len(workers.read_text().split()) == 2, 300)
+        yield process, [int(word) for word in workers.read_text().split()]
+    finally:
+        if process.poll() is None:
+            process.kill()
 
 
 def wait_until(true, seconds):

@@ -514,7 +514,9 @@ TINY_PAPER = dataclasses.replace(
 )
 
 
-@pytest.mark.parametrize(("seed", "augment"), [(0, "host"), (1, "host"), (2, "device")])
+@pytest.mark.parametrize(
+    ("seed", "augment"), [(0, "host"), (1, "host"), (2, "host"), (0, "device")]
+)
 def test_the_papers_augmentation_resumes_wherever_it_was_killed(tmp_path, dataset, seed, augment):
     """All random parts at once, stopped at a random step: the same record as without a stop."""
     recipe, session = TINY_PAPER, Session(augment=augment)

@@ -15,13 +15,15 @@ from samples import TINY, tiny_dataset
 from smallvit.training.loop import train
 from smallvit.training.records import read_record
 
+TESTS = Path(__file__).parents[1]
+
 pytestmark = pytest.mark.skipif(
     keras.backend.backend() != "jax", reason="JAX spreads runs over processes"
 )
 
 # One process of two. It may stop after an epoch, or be killed at a step of the second.
 SCRIPT = """
-import json, os, signal, sys
+import os, signal, sys
 
 folder, tests, stop, die_at = sys.argv[1:]
 sys.path.insert(0, tests)
@@ -65,14 +67,7 @@ def train_in_two(tmp_path, *, folders=("out", "out"), stop="", die_at=-1):
         address = f"127.0.0.1:{free.getsockname()[1]}"
     both = [
         subprocess.Popen(
-            [
-                sys.executable,
-                script,
-                tmp_path / folder,
-                Path(__file__).parents[1],
-                stop,
-                str(die_at),
-            ],
+            [sys.executable, script, tmp_path / folder, TESTS, stop, str(die_at)],
             env={
                 **os.environ,
                 "KERAS_DISTRIBUTION_JOB_ADDRESSES": address,
