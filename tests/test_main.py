@@ -279,11 +279,11 @@ def test_a_finished_record_of_the_repository_is_left_as_it_is(tmp_path, capsys, 
 def test_a_run_killed_in_mid_training_ends_as_one_that_was_not(data_dir, tmp_path):
     def run(out):
         return command(
-            "train", "swin-keras", "--data", data_dir, "--epochs", "3", "--seed", "7", "--out", out
+            "train", "ladder-cnn", "--data", data_dir, "--epochs", "3", "--seed", "7", "--out", out
         )
 
     subprocess.run(run(tmp_path / "whole"), check=True, capture_output=True)
-    state = tmp_path / "killed" / "swin-keras" / "seed-7" / "state.npz"
+    state = tmp_path / "killed" / "ladder-cnn" / "seed-7" / "state.npz"
     with subprocess.Popen(run(tmp_path / "killed"), stdout=subprocess.DEVNULL) as process:
         while not state.exists():
             assert process.poll() is None, "the run ended before it could be killed"
@@ -292,8 +292,8 @@ def test_a_run_killed_in_mid_training_ends_as_one_that_was_not(data_dir, tmp_pat
     assert process.returncode == -signal.SIGKILL
     done = subprocess.run(run(tmp_path / "killed"), check=True, capture_output=True, text=True)
 
-    assert "swin-keras, seed 7: 3 of 40 epochs on unverified-cifar100" in done.stdout
-    whole, killed = (tmp_path / out / "swin-keras" for out in ("whole", "killed"))
+    assert "ladder-cnn, seed 7: 3 of 18 epochs on unverified-cifar100" in done.stdout
+    whole, killed = (tmp_path / out / "ladder-cnn" for out in ("whole", "killed"))
     assert read_record(killed / "seed-7.json").test == read_record(whole / "seed-7.json").test
     assert_same_files(whole / "seed-7.weights.h5", killed / "seed-7.weights.h5")
 
