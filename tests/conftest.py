@@ -30,7 +30,13 @@ if keras.backend.backend() != "tensorflow":
         "layers/test_sizes.py",
     ]
 
-LONGEST_FILES = {"test_loop.py", "test_main.py", "test_swin.py"}
+LONGEST_FILES = {
+    "test_callbacks.py",
+    "test_loop.py",
+    "test_main.py",
+    "test_runtime.py",
+    "test_swin.py",
+}
 
 
 def pytest_collection_modifyitems(items):

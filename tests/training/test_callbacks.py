@@ -1,15 +1,25 @@
+import dataclasses
 import errno
+import itertools
+import json
 import os
 import re
+import shutil
 from types import SimpleNamespace
 
 import keras
 import numpy as np
 import pytest
+from samples import TINY, TINY_PAPER, without_times
 
 from smallvit.layers.fast import Dropout
-from smallvit.training import callbacks
-from smallvit.training.callbacks import Checkpoint, TrainingError, tell_time
+from smallvit.models.swin import swin_transformer
+from smallvit.training import callbacks, loop
+from smallvit.training.callbacks import Checkpoint, tell_time
+from smallvit.training.files import OtherRunError, TrainingError
+from smallvit.training.loop import train
+from smallvit.training.records import read_record
+from smallvit.training.runtime import Session
 
 
 class Noise(keras.utils.PyDataset):
@@ -92,3 +102,144 @@ def test_a_full_disk_is_told_and_costs_one_epoch(tmp_path, monkeypatch):
 )
 def test_times_are_told_as_people_say_them(seconds, told):
     assert tell_time(seconds) == told
+
+
+def rewrite_state(path, **changes):
+    """Change what is saved beside the variables."""
+    with np.load(path) as state:
+        arrays = dict(state)
+    about = json.loads(str(arrays["about"])) | changes
+    np.savez(path, **{**arrays, "about": json.dumps(about)})
+
+
+@pytest.mark.parametrize("stop_at", [(0, 2), (1, 0), (2, 3)])
+def test_an_interrupted_run_ends_as_one_that_was_not(
+    finished, dataset, tmp_path, monkeypatch, stop_at
+):
+    def interrupt(checkpoint, batch, logs=None):
+        checkpoint._step_ends.append(0.0)
+        if (len(checkpoint.history), batch) == stop_at:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Checkpoint, "on_train_batch_end", interrupt)
+        train(TINY, dataset, tmp_path, seed=3)
+    resumed = train(TINY, dataset, tmp_path, seed=3, command="as typed")
+
+    out, whole = finished
+    assert_same_weights(tmp_path / "tiny" / "seed-3.weights.h5", out / "tiny" / "seed-3.weights.h5")
+    assert without_times(resumed) == without_times(whole)
+
+
+@pytest.mark.parametrize("content", [b"", b"PK not an archive", None])
+def test_a_damaged_state_is_reported_in_one_sentence(copied, dataset, content):
+    out, state = copied
+    state.write_bytes(state.read_bytes()[:-1000] if content is None else content)
+    with pytest.raises(TrainingError, match=r"seed-3 is damaged \(.*\); delete it to start"):
+        train(TINY, dataset, out, seed=3)
+
+
+@pytest.mark.parametrize(
+    ("history", "message"),
+    [([], "not of 1 epochs"), ([{"epoch": 2}], "not of 1 epochs"), (None, "NoneType")],
+)
+def test_a_history_that_does_not_fit_the_state_is_refused(copied, dataset, history, message):
+    out, state = copied
+    rewrite_state(state, history=history)
+    with pytest.raises(TrainingError, match=rf"seed-3 is damaged \(.*{message}.*\); delete it"):
+        train(TINY, dataset, out, seed=3)
+
+
+def test_a_state_of_another_seed_is_refused(begun, dataset, tmp_path):
+    shutil.copytree(begun[0] / "tiny" / "seed-3", tmp_path / "tiny" / "seed-4")
+    with pytest.raises(OtherRunError, match="seed-4 holds a run with another seed; give"):
+        train(TINY, dataset, tmp_path, seed=4)
+
+
+def test_a_state_of_the_version_before_is_continued(copied, finished, dataset):
+    """It had its settings and its history, which may be an epoch ahead, in files of their own."""
+    out, state = copied
+    with np.load(state) as saved:
+        arrays = dict(saved)
+    about = json.loads(str(arrays.pop("about")))
+    np.savez(state, **arrays)
+    config = about["settings"]["config"]
+    steps = [{"step": each["class"], **each} for each in config.pop("transforms")]
+    old = {
+        "config": {**config, "steps": [{k: v for k, v in s.items() if k != "class"} for s in steps]}
+    }
+    (state.parent / "settings.json").write_text(json.dumps(about["settings"] | old))
+    ahead = [*about["history"], {"epoch": 2, "loss": 1.0}]
+    (state.parent / "history.json").write_text(json.dumps(ahead))
+    (state.parents[1] / "seed-3.json").unlink()
+    record = train(TINY, dataset, out, seed=3)
+    assert record.test == finished[1].test
+    assert [sitting["epochs"] for sitting in record.sittings] == [1, 2]
+    assert record.commit.startswith("outside git, then ") or record.commit is None
+
+
+def test_a_time_limit_stops_after_an_epoch_and_the_run_goes_on(finished, begun, copied, dataset):
+    (out, whole), (_, first), (tmp_path, _) = finished, begun, copied
+    assert (len(first.history), first.finished, first.test) == (1, False, None)
+    assert read_record(tmp_path / "tiny" / "seed-3.json") == first
+    hurried = Session(time_limit=1e-3)
+    second = train(TINY, dataset, tmp_path, seed=3, command="as typed", session=hurried)
+    assert (len(second.history), second.finished) == (2, False)
+    last = train(TINY, dataset, tmp_path, seed=3, command="as typed")
+    assert without_times(last) == without_times(whole)
+    assert_same_weights(tmp_path / "tiny" / "seed-3.weights.h5", out / "tiny" / "seed-3.weights.h5")
+
+
+def test_a_run_that_leaves_the_numbers_stops_and_keeps_its_last_good_state(dataset, tmp_path):
+    wild = dataclasses.replace(TINY, learning_rate=1e18, schedule=None)
+    with pytest.raises(TrainingError, match=r"loss is (nan|inf) at step \d+ of epoch 1\. .* lower"):
+        train(wild, dataset, tmp_path)
+    assert not (tmp_path / "tiny" / "seed-0" / "state.npz").exists()
+
+
+def test_a_figure_that_is_no_number_is_not_kept(dataset, tmp_path, monkeypatch):
+    """The last step of an epoch can spoil the weights when its own loss is still a number."""
+    good = Checkpoint.on_epoch_end
+
+    def spoil_the_second(checkpoint, epoch, logs=None):
+        good(checkpoint, epoch, {**logs, "val_loss": float("nan")} if epoch == 1 else logs)
+
+    monkeypatch.setattr(Checkpoint, "on_epoch_end", spoil_the_second)
+    with pytest.raises(TrainingError, match="val_loss is nan at the end of epoch 2"):
+        train(TINY, dataset, tmp_path)
+    with np.load(tmp_path / "tiny" / "seed-0" / "state.npz") as state:
+        assert state["epochs"] == 1
+
+
+@pytest.mark.parametrize(
+    ("seed", "augment"), [(0, "host"), (1, "host"), (2, "host"), (0, "device")]
+)
+def test_the_papers_augmentation_resumes_wherever_it_was_killed(tmp_path, dataset, seed, augment):
+    """All random parts at once, stopped at a random step: the same record as without a stop."""
+    recipe, session = TINY_PAPER, Session(augment=augment)
+    whole = train(recipe, dataset, tmp_path / "whole", seed, session=session)
+    stop_at = int(np.random.default_rng(seed).integers(1, 18))  # of 2 epochs of 9 steps
+    steps = itertools.count(1)
+
+    class Killer(Checkpoint):
+        def on_train_batch_end(self, batch, logs=None):
+            super().on_train_batch_end(batch, logs)
+            if next(steps) == stop_at:
+                raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(loop, "Checkpoint", Killer)
+        train(recipe, dataset, tmp_path / "killed", seed, session=session)
+    session = dataclasses.replace(session, workers=2)
+    resumed = train(recipe, dataset, tmp_path / "killed", seed, session=session)
+    assert without_times(resumed) == without_times(whole)
+
+
+def assert_same_weights(path, other_path):
+    def weights(path):
+        model = swin_transformer(TINY.model)
+        model.load_weights(path)
+        return [keras.ops.convert_to_numpy(weight) for weight in model.weights]
+
+    for mine, theirs in zip(weights(path), weights(other_path), strict=True):
+        np.testing.assert_array_equal(mine, theirs)
