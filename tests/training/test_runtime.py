@@ -154,7 +154,7 @@ def test_batches_that_devices_cannot_share_are_told_in_one_sentence(monkeypatch)
         runtime.require_divisible({16, 10, 0})
 
 
-def test_on_a_cpus_cores_the_losses_are_those_on_one_device(tmp_path):
+def test_on_a_cpus_cores_the_command_gives_the_losses_on_one_device(tmp_path):
     """Of six cores four can share batches of 16, 8 and 4 images."""
     if keras.backend.backend() != "jax":
         pytest.skip("JAX spreads runs over devices")
@@ -180,18 +180,22 @@ sys.path.insert(0, sys.argv[2])
 import jax
 from samples import TINY, tiny_dataset
 
+from smallvit.__main__ import main
+from smallvit.data import datasets
 from smallvit.data.mixing import CutMixOrMixup
-from smallvit.training.loop import train
-from smallvit.training.runtime import Session
+from smallvit.training.recipes import RECIPES
+from smallvit.training.records import read_record
 
-mixing = CutMixOrMixup(probability=1.0)
-recipe = dataclasses.replace(TINY, validation_fraction=0.2, batch_size=16, mixing=mixing)
+datasets.load_dataset = lambda *_: tiny_dataset()
+RECIPES["tiny"] = dataclasses.replace(
+    TINY, validation_fraction=0.2, batch_size=16, mixing=CutMixOrMixup(probability=1.0)
+)
 losses = []
-for distribute in (True, False):
-    out = Path(sys.argv[1]) / str(distribute)
-    session = Session(distribute=distribute, augment="device" if distribute else "host")
-    record = train(recipe, tiny_dataset(), out, session=session)
-    losses.append([epoch["loss"] for epoch in record.history])
+for number, how in enumerate((["--distribute", "--augment", "device"], [])):
+    out = Path(sys.argv[1], str(number))
+    assert main(["train", "tiny", "--out", str(out), *how]) == 0
+    history = read_record(out / "tiny" / "seed-0.json").history
+    losses.append([epoch["loss"] for epoch in history])
 print(json.dumps([jax.device_count(), *losses]))
 """
 
