@@ -16,13 +16,20 @@ starts, with times and process numbers in them, and no setting silences it. An
 ordinary kernel stores them as outputs. The kernel in ``book/_kernel`` leaves
 them on the terminal. It bears the usual name, python3, so that the notebooks
 run anywhere else too; pytest's kernels (``--nbval``) do the same by themselves.
+
+Lines: what a cell prints may arrive in several parts, also within a line. They
+are joined as they are executed. (MyST-NB's ``nb_merge_streams`` joins them when
+they are rendered, and ends each part with a line break.)
 """
 
+import functools
 import hashlib
 import os
 import shutil
 from pathlib import Path
 
+import nbclient
+from jupyter_cache.executors import utils as executors
 from sphinx.application import ENV_PICKLE_FILENAME
 
 KERNEL = Path(__file__).parents[1] / "_kernel"
@@ -72,6 +79,7 @@ def tidy(app, exception):
 def setup(app):
     """Register the extension with Sphinx."""
     app.add_config_value("execution_inputs", [], "env", list)
+    executors.executenb = functools.partial(nbclient.execute, coalesce_streams=True)
     app.connect("config-inited", choose_cache_and_kernel)
     app.connect("build-finished", tidy)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -112,8 +112,9 @@ def test_page_shows_the_drawn_figure_without_widgets_or_network(book):
     assert "jupyter-widgets" not in page
 
 
-def test_kernel_keeps_native_messages_out_of_the_page(book):
-    cell = "import os, time; os.write(2, b'%d' % 7**11); time.sleep(1); print('from Python')"
+def test_native_messages_stay_out_of_the_page_and_a_line_printed_in_parts_is_whole(book):
+    cell = "import os, time; os.write(2, b'%d' % 7**11); print('from', end=' ', flush=True)"
+    cell += "; time.sleep(1); print('Python')"
     book.write_cell(cell)
     assert book.build("-W")[0] == 0
     assert "from Python" in book.page()
