@@ -266,8 +266,11 @@ class _InertUnpickler(pickle._Unpickler):
 
     NumPy's own classes would trust the flags of a pickled dtype: a forged one makes them take raw
     bytes for addresses of Python objects. And this is Python's unpickler because the one in C
-    allocates whatever length a pickle claims.
+    allocates whatever length a pickle claims. So does Python's for a bytearray, which the published
+    files do not hold.
     """
+
+    dispatch = pickle._Unpickler.dispatch | {pickle.BYTEARRAY8[0]: None}
 
     def find_class(self, module: str, name: str) -> Any:
         return _encode if (module, name) == ("_codecs", "encode") else _Inert
