@@ -1,6 +1,7 @@
 """Tests of worker processes in a process of their own, which is interrupted and killed."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -104,6 +105,16 @@ def test_ctrl_c_ends_at_once_and_only_the_parent_says_so(run):
     assert (process.returncode, out) == (0, "stopped\n")
     assert "Traceback" not in err and "KeyboardInterrupt" not in err
     assert not any(map(is_running, workers))
+
+
+@linux
+def test_workers_ignore_ctrl_c_from_their_first_moment():
+    others = set(active_children())
+    with start_workers(2):
+        for worker in set(active_children()) - others:
+            status = Path(f"/proc/{worker.pid}/status").read_text()
+            ignored = int(re.search(r"^SigIgn:\s*(\w+)", status, re.MULTILINE)[1], 16)
+            assert ignored >> (signal.SIGINT - 1) & 1
 
 
 def test_a_killed_worker_is_reported_in_a_sentence_and_its_batches_made_all_the_same(capsys, rng):
