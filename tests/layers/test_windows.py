@@ -51,3 +51,5 @@ def test_arrays_of_another_form_are_refused():
         window_partition(np.zeros((4, 4)), 2)
     with pytest.raises(ValueError, match="windows must be"):
         window_reverse(np.zeros((4, 2, 2, 1)), 4, 4, 4)
+    with pytest.raises(ValueError, match="windows must be"):
+        window_reverse(np.zeros((4, 2, 2)), 2, 4, 4)
