@@ -168,7 +168,7 @@ def test_a_recipe_knows_its_runs_of_schema_1(name, config):
 def test_another_recipe_is_told_from_a_recorded_one_by_what_changes_a_result():
     record = read_record(results_folder() / "swin-keras" / "seed-0.json")
     recipe = get_recipe("swin-keras")
-    renamed = replace(recipe, name="x", summary="x", parameters=1, published=None)
+    renamed = replace(recipe, name="x", summary="x", parameters=1, epochs=1, published=None)
     assert differences(settings(renamed, record), asdict(record)) == []
     for name, other in {
         "learning_rate": replace(recipe, learning_rate=2e-3),
@@ -177,8 +177,9 @@ def test_another_recipe_is_told_from_a_recorded_one_by_what_changes_a_result():
         "schedule": get_recipe("sl-vit-fixed"),
     }.items():
         assert name in differences(settings(other, record), asdict(record))
-    changed = {**settings(recipe, record), "seed": 1, "data_fingerprint": "0" * 64}
-    assert differences(changed, asdict(record)) == ["seed", "data_fingerprint"]
+    same = settings(recipe, record)
+    for name in ("seed", "epochs", "backend", "precision", "data_fingerprint"):
+        assert differences({**same, name: "another"}, asdict(record)) == [name]
 
 
 def test_every_recipe_is_another_run_than_the_others():
@@ -249,6 +250,9 @@ def test_installed_in_somebody_elses_repository_there_is_no_commit(checkout, mon
     git(checkout, "add", ".")
     git(checkout, "commit", "-q", "-m", "vendored")
     assert records.describe_commit() is None  # not the repository's root
+    git(checkout, "rm", "-q", "-r", "--cached", "smallvit")
+    monkeypatch.setattr(records, "__file__", str(checkout / "smallvit" / "training" / "records.py"))
+    assert records.describe_commit() is None  # at the root, but not tracked
     shutil.rmtree(checkout / ".git")
     assert records.describe_commit() is None  # in no repository
 
