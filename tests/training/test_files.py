@@ -3,10 +3,14 @@ import platform
 import subprocess
 import sys
 import types
+from pathlib import Path
 
+import keras
 import pytest
+from samples import RECORD, TINY, tiny_dataset
 
-from smallvit.training import files
+from smallvit.training import files, loop
+from smallvit.training.callbacks import Checkpoint
 from smallvit.training.files import (
     OtherRunError,
     TrainingError,
@@ -47,6 +51,28 @@ def test_a_file_that_cannot_be_finished_leaves_the_one_before(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_whatever_a_run_writes_takes_its_place_whole(tmp_path, monkeypatch):
+    placed, replace = [], os.replace
+
+    def note(old, new):
+        placed.append(Path(new).name)
+        replace(old, new)
+
+    monkeypatch.setattr(files.os, "replace", note)
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    model.compile("sgd")
+    checkpoint = Checkpoint(tmp_path / "seed-3")
+    checkpoint.set_model(model)
+    checkpoint.on_epoch_begin(0)
+    checkpoint.on_train_batch_end(0)
+    checkpoint.on_epoch_end(0, {"loss": 1.0})
+    assert placed == ["state.npz", "seed-3.csv"]
+    monkeypatch.setattr(loop, "_fit", lambda *_: (model, checkpoint))
+    monkeypatch.setattr(loop, "_evaluate", lambda *_: RECORD.test)
+    loop.train(TINY, tiny_dataset(), tmp_path, epochs=1)
+    assert placed[2:] == ["seed-0.weights.h5", "seed-0.json"]
+
+
 def test_a_temporary_file_is_not_written_through_a_link(tmp_path):
     precious, path = tmp_path / "precious", tmp_path / "record.json"
     precious.write_text("keep me")
@@ -57,20 +83,21 @@ def test_a_temporary_file_is_not_written_through_a_link(tmp_path):
 
 
 HOLD = """
-import sys, time
+import sys
 from pathlib import Path
 from smallvit.training.files import run_lock
 
 with run_lock(Path(sys.argv[1])):
     print(flush=True)
-    time.sleep(600)
+    sys.stdin.read()
 """
 
 
 def test_a_second_process_learns_which_one_is_at_the_run(tmp_path):
     folder = tmp_path / "seed-3"
     command = [sys.executable, "-c", HOLD, folder]
-    with subprocess.Popen(command, stdout=subprocess.PIPE) as first:
+    pipe = subprocess.PIPE  # its end ends the process if the test fails
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe) as first:
         first.stdout.readline()
         message = f"is being trained by process {first.pid} on {platform.node()}; wait for it"
         with pytest.raises(OtherRunError, match=message), run_lock(folder):
@@ -80,6 +107,13 @@ def test_a_second_process_learns_which_one_is_at_the_run(tmp_path):
     with run_lock(folder):
         assert (folder / "lock").read_text() == f"{os.getpid()} on {platform.node()}"
     assert (folder / "lock").read_text() == ""
+
+
+def test_a_run_finished_just_before_the_lock_was_taken_is_not_run_again(tmp_path, monkeypatch):
+    found = iter([None, RECORD])
+    monkeypatch.setattr(loop, "_find_finished", lambda *_: next(found))
+    monkeypatch.setattr(loop, "_fit", None)
+    assert loop.train(TINY, tiny_dataset(), tmp_path) is RECORD
 
 
 def test_a_lock_of_another_machine_is_respected(tmp_path):
