@@ -10,6 +10,7 @@ import time
 from dataclasses import replace
 from importlib.metadata import version
 from importlib.util import find_spec
+from pathlib import Path
 
 import h5py
 import keras
@@ -131,6 +132,25 @@ def test_reproduce_shows_what_others_recorded_and_goes_on_to_the_rest(
     assert trained == [("second", out), ("fourth", out)]
     assert printed.err == "smallvit: third/seed-0.json holds a run with another epochs\n"
     assert {path: path.read_bytes() for path in results.rglob("*.json")} == before
+
+
+def test_runs_go_to_a_folder_of_ones_own(tmp_path, monkeypatch):
+    """Not to `results`, which holds what others recorded."""
+    from smallvit.data import datasets
+    from smallvit.training import loop
+
+    folders = []
+
+    def train(recipe, dataset, out, *arguments):
+        folders.append(out)
+        return replace(RECORD, recipe=recipe.name)
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(loop, "RECIPES", {"first": replace(TINY, name="first")})
+    monkeypatch.setattr(datasets, "load_dataset", lambda *_: tiny_dataset())
+    monkeypatch.setattr(loop, "train", train)
+    assert main(["train", "swin-keras"]) == main(["reproduce"]) == 0
+    assert folders == [Path("runs"), Path("runs")]
 
 
 def test_reproduce_begins_no_recipe_when_the_time_is_over(tmp_path, capsys, monkeypatch):
