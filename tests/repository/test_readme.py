@@ -27,3 +27,10 @@ def test_every_file_and_target_it_names_exists(name):
     assert len(targets) > 3
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     assert [target for target in targets if f"\n{target}:" not in makefile] == []
+
+
+@pytest.mark.parametrize("backend", ["jax", "tensorflow", "torch"])
+def test_it_says_how_to_get_each_backend_with_the_package_and_for_gpus(backend):
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert f"'.[{backend}]'" in text
+    assert re.search(rf"`pip install '?{backend}\b", text)
