@@ -20,7 +20,8 @@ def port():
 
 
 def serve(port):
-    return subprocess.run([sys.executable, SCRIPT, str(port)], capture_output=True, text=True)
+    command = [sys.executable, SCRIPT, str(port)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=20)
 
 
 def test_a_busy_port_gets_one_sentence(port):
