@@ -12,7 +12,9 @@ import struct
 import subprocess
 import sys
 import tarfile
+import tempfile
 import tracemalloc
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -370,14 +372,22 @@ def test_npz_passes_the_same_checks(tmp_path):
     assert "train in" in error_of(tmp_path) and "shape (12, 3, 32, 32)" in error_of(tmp_path)
 
 
+@pytest.fixture
+def open_folder():
+    """A folder that everybody may enter; pytest's are its user's own."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
+
+
 @pytest.mark.parametrize("write", [write_folder, write_archive, write_npz])
-def test_files_that_may_not_be_read(tmp_path, write):
-    copy = write(tmp_path)
-    tmp_path.chmod(0o755)
-    (copy / "test" if copy.is_dir() else copy).chmod(0)
+def test_files_that_may_not_be_read(open_folder, write):
+    file = write(open_folder)
+    file = file / "test" if file.is_dir() else file
+    file.chmod(0)
     with as_nobody():
-        message = error_of(tmp_path)
-    assert "cannot be read: permission denied; make it readable" in message
+        message = error_of(open_folder)
+    assert f"{file} cannot be read: permission denied; make it readable" in message
 
 
 @contextlib.contextmanager
