@@ -2,6 +2,7 @@
 
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -24,3 +25,17 @@ def test_an_environment_behind_a_link_is_not_emptied(tmp_path, target, environme
     assert done.returncode != 0
     assert f"{environment} is a link" in done.stdout
     assert kept.exists()
+
+
+@pytest.mark.parametrize(
+    "port", ["$(shell touch proof)", "`touch proof`", '"; touch proof; "', "'; touch proof; '"]
+)
+def test_make_runs_nothing_that_a_port_contains(tmp_path, port):
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    shutil.copytree(ROOT / "tools", tmp_path / "tools")
+    (tmp_path / ".venv" / "bin").mkdir(parents=True)
+    (tmp_path / ".venv" / "bin" / "python").symlink_to(sys.executable)
+    command = ["make", "--old-file=book", "serve", f"PORT={port}"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert f"{port!r} is not a port" in done.stderr
+    assert not (tmp_path / "proof").exists()
