@@ -97,6 +97,18 @@ def test_resize_is_that_of_keras(floats):
     np.testing.assert_allclose(Resize(25)(floats, None), expected, atol=1e-5)
 
 
+@pytest.fixture
+def channels_first():
+    keras.config.set_image_data_format("channels_first")
+    yield
+    keras.config.set_image_data_format("channels_last")
+
+
+def test_a_tensor_is_resized_channels_last_whatever_keras_is_set_to(floats, channels_first):
+    found = Resize(25).apply(ops.convert_to_tensor(floats), None, ops)
+    np.testing.assert_allclose(ops.convert_to_numpy(found), Resize(25)(floats, None), atol=1e-5)
+
+
 def test_resize_does_not_shrink(floats):
     with pytest.raises(ValueError, match="only enlarges; got images of 12 pixels for a size of 8"):
         Resize(8)(floats, None)
