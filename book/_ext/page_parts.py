@@ -78,7 +78,7 @@ class HearingFigure(SphinxDirective):
 
 
 class ResultsTable(SphinxDirective):
-    """Show published figures beside recorded ones, for the recipes that are named."""
+    """Show published figures, if there are any, beside recorded ones, for the named recipes."""
 
     required_arguments = 1
     final_argument_whitespace = True
@@ -94,7 +94,9 @@ class ResultsTable(SphinxDirective):
             self.env.note_dependency(str(path))
         recipes = [get_recipe(name) for name in self.arguments[0].split()]
         table = report.results_table(recipes, read_results(folder))
-        short = table.select(*SHOWN)
+        columns = zip(table.columns, *table.rows, strict=True)
+        filled = {name for name, *values in columns if set(values) != {"–"}}
+        short = table.select(*(name for name in SHOWN if name in filled))
         return [nodes.raw("", short._repr_html_(), format="html")]
 
 
