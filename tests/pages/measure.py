@@ -14,7 +14,7 @@ import re
 import shutil
 import threading
 
-from conftest import BROWSER_FLAGS, BROWSERS, HTML, ROOT, Visit, read_toc
+from built import BROWSER_FLAGS, BROWSERS, HTML, ROOT, Visit, read_toc
 from playwright.sync_api import sync_playwright
 
 READY = """() => {

@@ -4,7 +4,7 @@ import json
 import re
 
 import pytest
-from conftest import BUILT, OPEN_DETAILS, ROOT, notebooks, read_toc
+from built import BUILT, OPEN_DETAILS, ROOT, notebooks, read_toc
 
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
 SMALLEST_TARGET = 24  # CSS pixels; WCAG 2.2, 2.5.8

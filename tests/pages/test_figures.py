@@ -4,7 +4,7 @@ import json
 import re
 
 import pytest
-from conftest import ROOT, read_toc
+from built import ROOT, read_toc
 
 from smallvit.training.recipes import RECIPES
 from smallvit.training.records import read_results

@@ -4,7 +4,7 @@ import json
 import re
 
 import pytest
-from conftest import ROOT, notebooks
+from built import ROOT, notebooks
 
 LINK = re.compile(r"\[([^\]]+)\]\((?:\.\./)?glossary\.md\)")
 GLOSSARY = (ROOT / "book" / "glossary.md").read_text().partition("```{glossary}")[2]

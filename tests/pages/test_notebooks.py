@@ -5,7 +5,7 @@ import re
 from itertools import pairwise
 
 import pytest
-from conftest import ROOT, notebooks, read_toc
+from built import ROOT, notebooks, read_toc
 
 LINES_PER_CELL = 15
 

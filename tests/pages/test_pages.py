@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import pytest
 import yaml
-from conftest import BUILT, OPEN_DETAILS, ROOT, read_toc
+from built import BUILT, OPEN_DETAILS, ROOT, read_toc
 
 MAX_BYTES = 1_500_000  # of a page's own content
 

@@ -5,7 +5,7 @@ import re
 import runpy
 
 import pytest
-from conftest import ROOT, notebooks
+from built import ROOT, notebooks
 
 TOOL = runpy.run_path(str(ROOT / "tools" / "chapters.py"))
 

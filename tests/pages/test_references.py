@@ -2,7 +2,7 @@
 
 import re
 
-from conftest import ROOT
+from built import ROOT
 
 PAPER = re.compile(r"arxiv\.org/abs/(\d+\.\d+)")
 

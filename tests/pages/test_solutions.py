@@ -11,7 +11,7 @@ from symtable import symtable
 
 import nbformat
 import pytest
-from conftest import ROOT, notebooks
+from built import ROOT, notebooks
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.utils.capture import capture_output
 

@@ -7,7 +7,7 @@ import shutil
 
 import nbformat
 import pytest
-from conftest import ROOT, notebooks
+from built import ROOT, notebooks
 
 PAGE = (ROOT / "book" / "teaching.md").read_text()
 
