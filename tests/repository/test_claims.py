@@ -47,6 +47,12 @@ def test_the_ladders_steps_are_as_small_data_tells_them(before, after, low, high
     assert low < in_standard_errors(before, after) < high
 
 
+def test_seeds_of_a_recipe_agree_closely():
+    several = {rung: top1(rung) for rung in RECORDS if len(top1(rung)) > 1}
+    assert several
+    assert {rung: found for rung, found in several.items() if max(found) - min(found) > 1} == {}
+
+
 def test_more_photographs_help_the_vit_most():
     others = ("cnn", "swin", "sl-vit")
     gains = {rung: mean(top1(rung)) - mean(top1(f"{rung}-5000")) for rung in ("vit", *others)}
