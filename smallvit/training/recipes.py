@@ -178,17 +178,42 @@ SWIN_KERAS = Recipe(
         "Keras code example 'Image classification with Swin Transformers'", 44.80, 75.23, 2.70
     ),
 )
-SWIN_FIXED = replace(
+SWIN_DROP_PATH = replace(
     SWIN_KERAS,
-    name="swin-fixed",
-    summary="swin-keras with the example's faults fixed; as many epochs",
+    name="swin-drop-path",
+    summary="swin-keras with a drop path that drops paths",
     model=swin.SWIN_FIXED,
-    transforms=(RandomFlip(), RandomCrop(padding=4), Normalize()),
-    weight_decay=0.05,
-    shuffle=True,
     published=None,
+)
+SWIN_CROP = replace(
+    SWIN_DROP_PATH,
+    name="swin-crop",
+    summary="swin-drop-path with a crop that crops",
+    transforms=(RandomFlip(), RandomCrop(padding=4), UNIT_RANGE),
+)
+SWIN_SHUFFLE = replace(
+    SWIN_CROP,
+    name="swin-shuffle",
+    summary="swin-crop in a new order in each epoch",
+    shuffle=True,
+)
+SWIN_NORMALIZE = replace(
+    SWIN_SHUFFLE,
+    name="swin-normalize",
+    summary="swin-shuffle with channels normalised by mean and standard deviation",
+    transforms=(RandomFlip(), RandomCrop(padding=4), Normalize()),
+)
+SWIN_FIXED = replace(
+    SWIN_NORMALIZE,
+    name="swin-fixed",
+    summary="swin-keras without its faults: swin-normalize with a schedule and more decay",
+    weight_decay=0.05,
     schedule=Cosine(warmup=0.05),
 )
+SWIN_STEPS = [
+    *(SWIN_KERAS, SWIN_DROP_PATH, SWIN_CROP, SWIN_SHUFFLE, SWIN_NORMALIZE, SWIN_FIXED),
+]
+"""From the Keras example's Swin to one without its faults, one change at a time."""
 
 _VIT_EXAMPLE = "Keras code example 'Train a Vision Transformer on small datasets'"
 VIT_KERAS = Recipe(
@@ -311,6 +336,7 @@ LADDER = [
 """Steps from a ViT to locality, one change at a time. All cost about the same, in parameters and in
 multiplications, and are trained alike."""
 
+_RACE = ("cnn", "vit", "sl-vit", "swin")
 LADDER_BY_SIZE = [
     replace(
         recipe,
@@ -321,12 +347,24 @@ LADDER_BY_SIZE = [
     )
     for train_images in (15_000, 5_000, 1_000)
     for recipe in LADDER
-    if recipe.name in ("ladder-cnn", "ladder-vit", "ladder-sl-vit", "ladder-swin")
+    if train_images == 5_000 or recipe.name.removeprefix("ladder-") in _RACE
+]
+
+_LADDER_BY_RATE = [
+    replace(
+        recipe,
+        name=f"{recipe.name}-{rate}",
+        summary=f"{recipe.name} at learning rate {rate}",
+        learning_rate=float(rate),
+    )
+    for recipe in (*LADDER, *LADDER_BY_SIZE)
+    if recipe.name.removesuffix("-5000") in ("ladder-cnn", "ladder-vit")
+    for rate in ("1e-3", "4e-3")
 ]
 
 ALL = [
-    *(SWIN_KERAS, SWIN_FIXED, VIT_KERAS, SL_VIT_KERAS, *_IN_KERAS_3_UNITS, SL_VIT_FIXED),
-    *(*PAPER, *_PAPER_AT_3E_3, *LADDER, *LADDER_BY_SIZE),
+    *(*SWIN_STEPS, VIT_KERAS, SL_VIT_KERAS, *_IN_KERAS_3_UNITS, SL_VIT_FIXED),
+    *(*PAPER, *_PAPER_AT_3E_3, *LADDER, *LADDER_BY_SIZE, *_LADDER_BY_RATE),
 ]
 RECIPES = {recipe.name: recipe for recipe in ALL}
 

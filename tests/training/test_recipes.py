@@ -1,5 +1,6 @@
 import json
 from dataclasses import asdict
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from smallvit.training.recipes import (
     LADDER_BY_SIZE,
     LAST_EPOCH,
     RECIPES,
+    SWIN_STEPS,
     Recipe,
     get_recipe,
 )
@@ -25,7 +27,7 @@ def test_recipes_are_found_under_their_own_names():
 
 
 def test_an_unknown_recipe_is_answered_with_those_there_are():
-    with pytest.raises(ValueError, match="no recipe 'swin'; choose one of: swin-keras, swin-fixed"):
+    with pytest.raises(ValueError, match="no recipe 'swin'; choose one of: swin-keras, swin-drop"):
         get_recipe("swin")
 
 
@@ -87,6 +89,16 @@ def test_fewer_images_are_seen_in_as_many_steps(recipe):
 def test_a_variant_has_the_model_of_what_it_varies(name):
     recipe, original = get_recipe(name), get_recipe(name.rsplit("-", 2)[0].removesuffix("-decay"))
     assert (recipe.model, recipe.parameters) == (original.model, original.parameters)
+
+
+def test_the_swin_of_the_example_is_mended_one_change_at_a_time():
+    steps = [
+        {name for name in vars(after) if getattr(before, name) != getattr(after, name)}
+        - {"name", "summary", "published"}
+        for before, after in pairwise(SWIN_STEPS)
+    ]
+    expected = [{"model"}, {"transforms"}, {"shuffle"}, {"transforms"}]
+    assert steps == [*expected, {"schedule", "weight_decay"}]  # a schedule has its own decay
 
 
 def test_a_mended_example_takes_no_more_than_the_example():
