@@ -18,7 +18,7 @@ class Slider:
 
     def __init__(self, values: Sequence[Any]):
         self.values = list(values)
-        self.labels = [str(value) for value in self.values]
+        self.labels = [f"{x:g}" if isinstance(x, float) else str(x) for x in self.values]
 
     def to_html(self, name: str, place: int, drawn: bool) -> str:
         """Markup of the control, set to the value at `place`.

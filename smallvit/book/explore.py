@@ -114,7 +114,7 @@ class Explorer:
             svg = drawing if isinstance(drawing, str) else figure_to_svg(drawing)
             self.pictures.append(with_alt(svg, sentence))
             self.captions.append(sentence)
-        if (weight := len(self.to_html())) > MAX_BYTES:
+        if (weight := len(self.to_html().encode())) > MAX_BYTES:
             raise ValueError(
                 f"This figure weighs {weight / 1e6:.1f} MB, more than {MAX_BYTES / 1e6:g}: "
                 "draw fewer or simpler frames."

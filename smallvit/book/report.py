@@ -102,7 +102,7 @@ def results_table(recipes: Iterable[Recipe], records: Mapping[str, Sequence[Reco
     Args:
         recipes: what to report, in this order.
         records: as `read_results` gives them. Only comparable runs count; how far others came is
-            reported as such.
+            reported, or that they may not be compared.
     """
     rows = []
     for recipe in recipes:
@@ -166,6 +166,8 @@ def _begun(records: Sequence[Record]) -> list[str]:
         return [NOT_RUN, "–", "0", "–", "–"]
     furthest = max(records, key=lambda r: len(r.history))
     progress = f"{len(furthest.history)} of {furthest.epochs} epochs"
+    if furthest.finished:
+        progress = "not comparable"
     return [progress, "–", "0", tell_time(furthest.seconds), _machine(furthest)]
 
 

@@ -30,8 +30,9 @@ def attend(
         key: tensor of the query's shape.
         value: tensor `(batch * num_windows, num_tokens, num_heads, value_dim)`.
         bias: added to the scores; broadcasts to `(1, num_heads, num_tokens, num_tokens)`.
-        mask: added to the scores, too: tensor `(num_windows, num_tokens, num_tokens)`. -100 or
-            less forbids a pair. Without a mask, `num_windows` is 1.
+        mask: added to the scores, too: finite floats `(num_windows, num_tokens, num_tokens)`, as
+            `to_additive` makes them. -100 or less forbids a pair. Without a mask, `num_windows` is
+            1.
         dropout: applied to the attention weights before they mix the values.
 
     Returns:
@@ -123,6 +124,18 @@ class SelfAttention(Composite):
         mixed, weights = attend(query * self.scale, key, value, bias, mask, self.attn_drop)
         mixed = ops.reshape(mixed, (-1, num_tokens, prod(self.heads)))  # the heads side by side
         output = self.proj_drop(self.proj(mixed))
+        return (output, weights) if return_attention_scores else output
+
+    def compute_output_spec(
+        self, tokens: Any, attn_mask: Any = None, return_attention_scores: bool = False
+    ) -> Any:
+        # Not traced: the batch that Keras traces with need not be one of whole images.
+        batch, num_tokens, _ = tokens.shape
+        num_windows = 1 if attn_mask is None else attn_mask.shape[0]
+        images = batch // num_windows if batch and num_windows else None
+        shape = (images, num_windows, self.num_heads, num_tokens, num_tokens)
+        output = keras.KerasTensor(tokens.shape, self.compute_dtype)
+        weights = keras.KerasTensor(shape, self.compute_dtype)
         return (output, weights) if return_attention_scores else output
 
     @property

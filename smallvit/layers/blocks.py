@@ -17,7 +17,16 @@ from smallvit.layers.base import Layer
 from smallvit.layers.dense import Composite
 from smallvit.layers.fast import Dropout, gelu
 from smallvit.layers.masks import get_attn_mask
-from smallvit.layers.sizes import GRID, SEQUENCE, Size, clamp_window, to_count, to_pair
+from smallvit.layers.sizes import (
+    GRID,
+    SEQUENCE,
+    Size,
+    clamp_window,
+    to_choice,
+    to_count,
+    to_pair,
+    to_positive,
+)
 from smallvit.layers.windows import crop_grid, pad_grid, roll_grid, window_partition, window_reverse
 
 
@@ -153,7 +162,7 @@ class TransformerBlock(Composite):
         super().__init__(**kwargs)
         temperature = {"temperature_as": temperature_as, "temperature_per": temperature_per}
         self.make_attention = partial(
-            self.attentions[locality],
+            self.attentions[to_choice(locality, "locality", (False, True))],
             num_heads=to_count(num_heads, "num_heads"),
             key_dim=key_dim,
             qkv_bias=qkv_bias,
@@ -169,7 +178,7 @@ class TransformerBlock(Composite):
         self.make_mlp = partial(
             Mlp, out_activation=out_activation, name="mlp", **drops, **self.for_parts
         )
-        self.mlp_ratio = mlp_ratio
+        self.mlp_ratio = to_positive(mlp_ratio, "mlp_ratio")
         self.drop_path = drop_path
         self.locality = locality
         self.norm1, self.norm2 = (self.layer_norm(f"norm{n}", epsilon) for n in (1, 2))
@@ -180,7 +189,7 @@ class TransformerBlock(Composite):
     def build(self, input_shape: tuple) -> None:
         super().build(input_shape)
         self.build_attention(input_shape)
-        self.mlp = self.make_mlp(int(input_shape[-1] * self.mlp_ratio))
+        self.mlp = self.make_mlp(round(input_shape[-1] * self.mlp_ratio))
         for layer in (self.norm1, self.norm2, self.mlp):
             layer.build(input_shape)
 
@@ -203,8 +212,8 @@ class TransformerBlock(Composite):
 class SwinTransformerBlock(TransformerBlock):
     """A transformer block on a grid of tokens, with attention within windows.
 
-    It is built for one grid, any. If the window does not divide it, the grid is padded and the
-    padding masked; if the window covers an axis, it is cut to that axis and not shifted.
+    It is built for one grid, of any size. If the window does not divide it, the grid is padded and
+    the padding masked; if the window covers an axis, it is cut to that axis and not shifted.
 
     Args:
         num_heads: attention heads; they divide the channels.

@@ -32,8 +32,9 @@ def einsum(subscripts: str, x: Any, y: Any) -> Any:
     """`keras.ops.einsum` of two tensors, the second of them `(batch, num_tokens, ...)`.
 
     On TensorFlow, few tokens' products are summed element by element: XLA fuses that, but calls a
-    routine for each product of matrices, however small. It takes a step from 1 to 0.71 to 0.80 with
-    XLA, as the trainer compiles, and to 1.12 without; on JAX it would take it to 1.05 to 1.08.
+    routine for each product of matrices, however small. It takes a step from 1 to between 0.71
+    and 0.80 with XLA, as the trainer compiles, and to 1.12 without; on JAX it would take it to
+    between 1.05 and 1.08.
     """
     if keras.backend.backend() != "tensorflow" or y.shape[1] > 8:
         return ops.einsum(subscripts, x, y)
@@ -80,7 +81,7 @@ class Dropout(layers.Dropout):
             return super().call(inputs, training=training)
         shape = ops.shape(inputs)
         samples = ops.reshape(inputs, (shape[0], prod(shape[1:])))
-        return ops.reshape(drop(samples, self.rate, self.seed_generator.next()), shape)
+        return ops.reshape(drop(samples, float(self.rate), self.seed_generator.next()), shape)
 
 
 @fuse

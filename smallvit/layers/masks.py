@@ -89,10 +89,9 @@ def to_additive(attn_mask: Any, query: Any) -> Any:
             f"attn_mask must be (num_windows, {num_tokens}, {num_tokens}); "
             f"got shape {tuple(mask.shape)}."
         )
-    if sequences is not None and sequences % mask.shape[0]:
-        raise ValueError(
-            f"attn_mask's {mask.shape[0]} windows do not divide {sequences} sequences."
-        )
+    num_windows = mask.shape[0]
+    if num_windows == 0 or (sequences and num_windows and sequences % num_windows):
+        raise ValueError(f"attn_mask's {num_windows} windows do not divide {sequences} sequences.")
     kind = keras.backend.standardize_dtype(mask.dtype)
     if kind == "bool":
         mask = ops.where(mask, 0.0, DIAGONAL)
@@ -101,7 +100,8 @@ def to_additive(attn_mask: Any, query: Any) -> Any:
             "attn_mask must hold booleans (True: may attend) or floats (added to the scores); "
             f"got {kind}."
         )
-    return ops.maximum(ops.cast(mask, query.dtype), DIAGONAL)
+    mask = ops.cast(mask, query.dtype)
+    return ops.where(mask > MASKED, mask, ops.cast(DIAGONAL, query.dtype))
 
 
 def masked_softmax(scores: Any, mask: Any) -> Any:
@@ -115,7 +115,7 @@ def masked_softmax(scores: Any, mask: Any) -> Any:
         return ops.softmax(scores)[:, None]
     mask = mask[:, None]  # for all heads
     may_attend = ops.max(mask, axis=-1, keepdims=True) > MASKED
-    by_window = ops.reshape(scores, (-1, mask.shape[0], *scores.shape[1:]))
+    by_window = ops.reshape(scores, (-1, ops.shape(mask)[0], *scores.shape[1:]))
     return ops.softmax(by_window + mask) * ops.cast(may_attend, mask.dtype)
 
 

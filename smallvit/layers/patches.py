@@ -85,6 +85,7 @@ class PatchEmbed(_Tokens):
         norm: whether a LayerNormalization follows the linear map, as in Swin.
         input_norm: whether a LayerNormalization of the pixels precedes it, as in shifted patch
             tokenization.
+        epsilon: the LayerNormalizations'.
         **kwargs: `kernel_initializer`, `bias_initializer`, and the arguments of every Keras layer.
 
     Input `(batch, height, width, channels)`; output
@@ -99,12 +100,14 @@ class PatchEmbed(_Tokens):
         embed_dim: int,
         norm: bool = False,
         input_norm: bool = False,
+        epsilon: float = 1e-5,
         **kwargs: Any,
     ):
         super().__init__(patch_size, embed_dim, **kwargs)
         self.proj = self.dense(self.embed_dim, "proj")
-        self.norm = self.layer_norm("norm") if norm else layers.Identity()
-        self.input_norm = self.layer_norm("input_norm") if input_norm else layers.Identity()
+        nothing = layers.Identity(dtype=self.dtype_policy)
+        self.norm = self.layer_norm("norm", epsilon) if norm else nothing
+        self.input_norm = self.layer_norm("input_norm", epsilon) if input_norm else nothing
 
     def build(self, input_shape: tuple) -> None:
         super().build(input_shape)
@@ -143,7 +146,8 @@ class PatchMerging(_Tokens):
 
     def __init__(self, embed_dim: int, norm: bool = True, **kwargs: Any):
         super().__init__(2, embed_dim, **kwargs)
-        self.norm = self.layer_norm("norm") if norm else layers.Identity()
+        nothing = layers.Identity(dtype=self.dtype_policy)
+        self.norm = self.layer_norm("norm") if norm else nothing
         self.reduction = self.dense(self.embed_dim, "reduction", use_bias=False)
 
     def build(self, input_shape: tuple) -> None:

@@ -8,7 +8,7 @@ from smallvit.layers.sizes import Size, to_pair
 def get_relative_position_index(window_size: Size) -> np.ndarray:
     """Which row of the bias table each pair of tokens in a window reads.
 
-    Two tokens that stand to one another as two others do share a row, so the table has one row
+    Pairs of tokens with the same offset share a row, so the table has one row
     for each offset a window can hold: `(2 Mh - 1) * (2 Mw - 1)` in all.
 
     Args:

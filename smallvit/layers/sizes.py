@@ -3,8 +3,9 @@
 What does not fit raises a ValueError of one sentence that names the argument.
 """
 
-from collections.abc import Iterable, Sequence
-from numbers import Integral
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from numbers import Integral, Real
 from typing import Any
 
 Size = int | Sequence[int]
@@ -32,6 +33,16 @@ def to_pair(size: Size, name: str = "size", minimum: int = 1) -> Pair:
         ) from None
 
 
+def to_number(value: Any, name: str, fits: Callable[[float], bool], range_: str) -> float:
+    """A number that `fits`, but no boolean."""
+    if isinstance(value, bool) or not isinstance(value, Real) or not fits(value):
+        raise ValueError(f"{name} must be a number {range_}; got {value!r}.")
+    return float(value)
+
+
+to_positive = partial(to_number, fits=lambda x: 0 < x < 1e9, range_="above 0")
+
+
 def to_choice(value: Any, name: str, choices: Sequence) -> Any:
     """A value that is one of `choices`, its type included: 1 is not `True`."""
     if not any(type(value) is type(choice) and value == choice for choice in choices):
@@ -54,7 +65,7 @@ def check_shape(shape: Sequence[int | None], axes: str, name: str = "The input")
 
 def count_tiles(resolution: Size, tile: Size, name: str) -> Pair:
     """Count the tiles, called `name`, that a grid is cut into along its height and width."""
-    (height, width), (rows, columns) = to_pair(resolution), to_pair(tile, name)
+    (height, width), (rows, columns) = to_pair(resolution, "The grid"), to_pair(tile, name)
     if height % rows or width % columns:
         raise ValueError(
             f"A {name} of {rows} x {columns} does not divide a grid of {height} x {width}; "

@@ -22,7 +22,7 @@ def window_partition(x: Any, window_size: Size) -> Any:
         `num_windows = (height // Mh) * (width // Mw)`.
 
     Raises:
-        ValueError: if `x` has no four axes, or the window does not divide its grid.
+        ValueError: if `x` does not have four axes, or the window does not divide its grid.
 
     Source: Liu et al. 2021 (Swin Transformer), section 3.2.
     """
@@ -53,8 +53,8 @@ def window_reverse(
         Tensor `(batch, height, width, channels)`.
 
     Raises:
-        ValueError: if `windows` has no four axes or windows of another size, or the window does
-            not divide the grid.
+        ValueError: if `windows` does not have four axes, its windows have another size or do not
+            make whole grids, or the window does not divide the grid.
 
     Source: Liu et al. 2021 (Swin Transformer), section 3.2.
     """
@@ -65,7 +65,12 @@ def window_reverse(
             f"got shape {tuple(windows.shape)}."
         )
     rows, columns = count_tiles((height, width), window_size, "window_size")
-    channels = windows.shape[-1]
+    count, channels = windows.shape[0], windows.shape[-1]
+    if isinstance(count, int) and count % (rows * columns):
+        raise ValueError(
+            f"A grid of {height} x {width} has {rows * columns} windows, which "
+            f"do not divide {count}."
+        )
     x = ops.reshape(windows, (-1, rows, columns, mh, mw, channels))
     x = ops.transpose(x, (0, 1, 3, 2, 4, 5))  # rows, mh, columns, mw
     return ops.reshape(x, (-1, height, width, channels))

@@ -3,23 +3,17 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from functools import partial
-from numbers import Integral, Real
+from numbers import Integral
 from typing import Annotated, Any, Literal, get_args, get_origin
 
 import numpy as np
 
-from smallvit.layers.sizes import Size, to_choice, to_count, to_pair
+from smallvit.layers.sizes import Size, to_choice, to_count, to_number, to_pair, to_positive
 
 
 def _to_size(value: Any, name: str) -> Size:
     pair = to_pair(value, name)
     return pair[0] if isinstance(value, Integral) else pair
-
-
-def _to_float(value: Any, name: str, fits: Callable[[float], bool], range_: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, Real) or not fits(value):
-        raise ValueError(f"{name} must be a number {range_}; got {value!r}.")
-    return float(value)
 
 
 def _to_tuple(values: Any, name: str, check: Callable, length: int | None = None) -> tuple:
@@ -31,7 +25,7 @@ def _to_tuple(values: Any, name: str, check: Callable, length: int | None = None
 
 
 _to_natural = partial(to_count, minimum=0)
-_to_rate = partial(_to_float, fits=lambda x: 0 <= x < 1, range_="of at least 0 and less than 1")
+_to_rate = partial(to_number, fits=lambda x: 0 <= x < 1, range_="of at least 0 and less than 1")
 
 # A type and what turns a value into one of it, or refuses the value in one sentence.
 Extent = Annotated[Size, _to_size]
@@ -39,7 +33,7 @@ Count = Annotated[int, to_count]
 CountOrZero = Annotated[int, _to_natural]
 Counts = Annotated[tuple[int, ...], partial(_to_tuple, check=to_count)]
 CountsOrZeros = Annotated[tuple[int, ...], partial(_to_tuple, check=_to_natural)]
-Positive = Annotated[float, partial(_to_float, fits=lambda x: 0 < x < 1e9, range_="above 0")]
+Positive = Annotated[float, to_positive]
 Rate = Annotated[float, _to_rate]
 Rates = Annotated[tuple[float, float], partial(_to_tuple, check=_to_rate, length=2)]
 

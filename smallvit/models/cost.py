@@ -20,13 +20,13 @@ _ELEMENTWISE = layers.BatchNormalization, layers.LayerNormalization, PositionEmb
 def count_parameters(layer: layers.Layer) -> int:
     """Count the trainable parameters of a layer or a model, once it is built.
 
-    `layer.count_params()` also counts what no gradient changes, such as the seeds of dropout.
+    `layer.count_params()` also counts what no gradient changes, such as frozen layers.
     """
     return sum(prod(weight.shape) for weight in layer.trainable_weights)
 
 
 def count_macs(model: keras.Model) -> int:
-    """Count the multiply-accumulates of one image's way through a model of this package.
+    """Count the multiply-accumulates of one image's pass through a model of this package.
 
     Counted are the products of matrices, which is where the work is: dense layers, convolutions,
     and in attention both the scores (queries times keys) and the mixing (weights times values), for
@@ -43,10 +43,10 @@ def count_macs(model: keras.Model) -> int:
         TypeError: if a layer has weights and this function does not know what it multiplies.
 
     Source: Lee, Lee and Song 2021 (arXiv 2112.13492) report 189.8, 199.2, 242.3 and 284.9 "MFLOPs"
-    for ViT, SL-ViT, Swin and SL-Swin. This function reproduces them from 0.1 to 0.2 percent below
-    with 200 classes and images of 64 x 64 in twice as large patches, hence as many tokens: Tiny
-    ImageNet, not CIFAR. One more operation per element that a LayerNormalization puts out closes
-    the gap. On CIFAR-100 the same models take 187.7, 190.1, 241.0 and 279.9 million.
+    for ViT, SL-ViT, Swin and SL-Swin. This function gives 0.1 to 0.2 percent less than that
+    for 200 classes and images of 64 x 64 cut into patches twice as large, hence into as many
+    tokens: Tiny ImageNet, not CIFAR. One more operation per element of every LayerNormalization's
+    output closes the gap. On CIFAR-100 the same models take 187.7, 190.1, 241.0 and 279.9 million.
     """
     return sum(_layer_macs(layer) for layer in model.layers)
 

@@ -18,6 +18,9 @@ def look_inside(model: keras.Model) -> keras.Model:
         `_attention` behind it, its attention weights `(batch, num_windows, num_heads, N, N)`; and
         under `logits` what `model` returns.
 
+    Raises:
+        TypeError: if `model` has no transformer block, or has them inside another model.
+
     Source: the way google-research/big_vision returns a ViT's intermediates.
     """
     inside = {}
@@ -31,6 +34,11 @@ def look_inside(model: keras.Model) -> keras.Model:
 
     plain = keras.Model(model.input, model.output)  # not compiled
     again = keras.models.clone_model(plain, clone_function=lambda layer: layer, call_function=call)
+    if not inside:
+        raise TypeError(
+            f"The model {model.name} has no transformer block at its top level: give look_inside a "
+            "Swin or ViT itself."
+        )
     return keras.Model(again.input, {"logits": again.output, **inside})
 
 

@@ -122,7 +122,7 @@ def vision_transformer(config: VitConfig, name: str = "vit") -> keras.Model:
     if config.shifted_patches:
         embed = partial(ShiftedPatchTokenization, epsilon=config.epsilon)
     else:
-        embed = partial(PatchEmbed, input_norm=config.input_norm)
+        embed = partial(PatchEmbed, input_norm=config.input_norm, epsilon=config.epsilon)
 
     images = keras.Input((*to_pair(config.image_size), config.channels), name="images")
     x = embed(config.patch_size, config.embed_dim, name="patch_embed", **starts)(images)

@@ -73,3 +73,40 @@ def test_a_function_is_checked_by_seals(capsys):
     assert first == second == "Correct."
     assert third == "Not yet: for (1, 2) it gives 2."
     assert fourth.startswith("Not answered yet")
+
+
+def test_a_function_may_change_its_arguments(capsys):
+    def double(x):
+        x *= 2
+        return x
+
+    cases = [(np.ones(3),)]
+    check_function(double, lambda x: 2 * x, cases)
+    check_function(double, lambda x: x, cases)
+    first, second = capsys.readouterr().out.splitlines()
+    assert first == "Correct." and second.startswith("Not yet")
+    assert (cases[0][0] == 1).all()
+
+
+@pytest.mark.parametrize("expected", [64, seal(64)])
+@pytest.mark.parametrize(
+    "answer", [None, "many", lambda: 64, [[1, 2], [3]], float("nan"), float("inf"), {1: 2}]
+)
+def test_what_is_no_number_is_not_yet_right(capsys, answer, expected):
+    check_value(answer, expected, "Count again.")
+    assert capsys.readouterr().out.startswith("Not yet: ")
+    right = [expected] if isinstance(expected, str) else lambda n: n
+    check_function(lambda n: answer, right, [(64,)])
+    assert capsys.readouterr().out.startswith("Not yet: for (64) it gives ")
+
+
+@pytest.mark.parametrize("expected", [(1, 2), seal((1, 2))])
+def test_half_an_answer_is_not_answered_yet(capsys, expected):
+    check_value((1, ...), expected, "Count again.")
+    assert capsys.readouterr().out.startswith("Not answered yet")
+
+
+@pytest.mark.parametrize("right", [1_000_000, 3_000_000])
+def test_sealed_integers_count_exactly(capsys, right):
+    check_value(right + right // 1_000_000, seal(right), "Count again.")
+    assert capsys.readouterr().out.startswith("Not yet")

@@ -163,7 +163,9 @@ def test_a_large_temperature_does_not_lift_the_diagonal_mask(rng):
     layer.qkv.kernel.assign(kernel)
     layer.temperature.assign([[1.0]])
     _, weights = layer(x, return_attention_scores=True)
-    np.testing.assert_allclose(ops.convert_to_numpy(weights).sum(-1), 1, atol=1e-5)
+    weights = ops.convert_to_numpy(weights)
+    np.testing.assert_allclose(weights.sum(-1), 1, atol=1e-5)
+    assert (np.diagonal(weights, axis1=-2, axis2=-1) == 0).all()
 
 
 def test_a_token_left_alone_looks_at_nothing(rng):
@@ -260,3 +262,33 @@ def test_minus_infinity_in_a_mask_gives_no_nan(rng, dtype):
 def test_a_mask_that_does_not_fit_gets_one_sentence(mask, message):
     with pytest.raises(ValueError, match=message):
         SelfAttention(2)(np.zeros((2, 4, 8), "float32"), attn_mask=mask)
+
+
+def test_windows_need_not_divide_the_batch_that_keras_traces_with(rng):
+    mask, layer, inputs = get_attn_mask((4, 4), 2, 1), WindowAttention(2, 2), keras.Input((4, 8))
+    output, weights = layer(inputs, attn_mask=mask, return_attention_scores=True)
+    assert (output.shape, weights.shape) == ((None, 4, 8), (None, 4, 2, 4, 4))
+    x = rng.normal(size=(8, 4, 8)).astype("float32")
+    found, expected = keras.Model(inputs, output)(x), layer(x, attn_mask=mask)
+    np.testing.assert_allclose(
+        ops.convert_to_numpy(found), ops.convert_to_numpy(expected), atol=1e-6
+    )
+
+
+def test_a_mask_per_sample_can_be_an_input(rng):
+    inputs, masks, layer = keras.Input((4, 8)), keras.Input((4, 4), dtype="bool"), SelfAttention(2)
+    model = keras.Model([inputs, masks], layer(inputs, attn_mask=masks))
+    x, may = rng.normal(size=(6, 4, 8)).astype("float32"), rng.random((6, 4, 4)) < 0.5
+    expected = ops.convert_to_numpy(layer(x, attn_mask=may))
+    np.testing.assert_allclose(model.predict([x, may], verbose=0), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("forbidden", [-100.0, -np.inf])
+def test_a_large_score_does_not_lift_a_mask(forbidden):
+    layer, x = SelfAttention(1, qkv_bias=False), np.eye(2, dtype="float32")[None]
+    layer.build(x.shape)
+    kernel = [20 * np.eye(2)[::-1], 20 * np.eye(2), np.eye(2)]  # each likes the other best
+    layer.qkv.kernel.assign(np.concatenate(kernel, axis=1))
+    mask = np.where(np.eye(2), 0.0, forbidden)[None]
+    _, weights = layer(x, attn_mask=mask, return_attention_scores=True)
+    np.testing.assert_array_equal(ops.convert_to_numpy(weights)[0, 0, 0], np.eye(2))

@@ -189,3 +189,30 @@ def test_adamw_sees_the_square_of_every_gradient(rng):
         np.testing.assert_allclose(
             second_moment, gradient**2, rtol=1e-2, atol=1e-7, err_msg=weight.path
         )
+
+
+@pytest.mark.parametrize("name", ["attn_drop", "proj_drop", "hidden_drop", "mlp_drop", "drop_path"])
+def test_each_drop_acts_in_training(rng, name):
+    block = TransformerBlock(2, **{name: 0.5})
+    x = rng.normal(size=(16, 4, 8)).astype("float32")
+    still, moving = (ops.convert_to_numpy(block(x, training=t)) for t in (False, True))
+    assert np.abs(moving - still).max() > 0.01
+    if name == "drop_path":  # samples that lose both branches come back as they were
+        assert (moving == x).all(axis=(1, 2)).any()
+
+
+@pytest.mark.parametrize("ratio", ["4", True, float("nan"), 0, None])
+def test_a_bad_ratio_is_named(ratio):
+    with pytest.raises(ValueError, match=r"^mlp_ratio must be a number above 0; got"):
+        TransformerBlock(2, mlp_ratio=ratio)
+
+
+def test_hidden_channels_are_rounded_not_cut():
+    block = TransformerBlock(2, mlp_ratio=1.15)
+    block.build((None, 4, 100))
+    assert block.mlp.hidden_dim == 115
+
+
+def test_locality_is_true_or_false():
+    with pytest.raises(ValueError, match=r"^locality must be False or True; got 'yes'"):
+        TransformerBlock(2, locality="yes")

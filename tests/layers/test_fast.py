@@ -201,3 +201,9 @@ def test_on_tensorflow_it_is_one_compiled_call(rng):
     entry = lines[lines.index("ENTRY") :]
     assert entry.count("fusion(") == 1
     assert "tanh(" not in entry
+
+
+@pytest.mark.parametrize("rate", [np.float32(0.25), np.linspace(0, 0.5, 3)[1]])
+def test_numpys_rates_are_rates(rate):
+    dropped = drop_ones(Dropout(rate, seed=0), 64, 64)
+    np.testing.assert_allclose(np.unique(dropped), [0, 1 / 0.75], rtol=1e-6)

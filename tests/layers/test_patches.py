@@ -153,3 +153,13 @@ def test_a_layer_comes_back_from_its_config(layer):
     again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(layer))
     assert type(again) is type(layer)
     assert again.get_config() == layer.get_config()
+
+
+@pytest.mark.parametrize("dtype", ["mixed_float16", "mixed_bfloat16"])
+@pytest.mark.parametrize("norm", [True, False])
+def test_tokens_have_the_layers_own_dtype(dtype, norm):
+    for layer in (
+        PatchEmbed(2, 8, norm=norm, dtype=dtype),
+        PatchMerging(8, norm=norm, dtype=dtype),
+    ):
+        assert ops.dtype(layer(np.zeros((1, 4, 4, 3), "float32"))) == layer.compute_dtype

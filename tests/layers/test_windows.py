@@ -53,3 +53,10 @@ def test_arrays_of_another_form_are_refused():
         window_reverse(np.zeros((4, 2, 2, 1)), 4, 4, 4)
     with pytest.raises(ValueError, match="windows must be"):
         window_reverse(np.zeros((4, 2, 2)), 2, 4, 4)
+
+
+def test_windows_that_make_no_whole_image_are_counted():
+    with pytest.raises(ValueError, match="has 4 windows, which do not divide 3"):
+        window_reverse(np.zeros((3, 2, 2, 1), "float32"), 2, 4, 4)
+    with pytest.raises(ValueError, match=r"^The grid must be"):
+        window_reverse(np.zeros((4, 2, 2, 1), "float32"), 2, 0, 4)

@@ -5,7 +5,7 @@ from dataclasses import fields, replace
 import keras
 import numpy as np
 import pytest
-from keras import ops
+from keras import layers, ops
 from samples import SMALL_SWIN, SMALL_VIT
 
 from smallvit.models.convnet import ConvNetConfig, convolutional_network
@@ -131,3 +131,29 @@ def test_channels_come_last_whatever_keras_is_set_to(rng, name, request):
     np.testing.assert_allclose(
         ops.convert_to_numpy(model(images)), ops.convert_to_numpy(usual(images)), atol=1e-6
     )
+
+
+def rates_of(block):
+    parts = (block.attn.attn_drop, block.attn.proj_drop, block.mlp.hidden_drop, block.mlp.proj_drop)
+    return [part.rate for part in (*parts, block.drop_path1, block.drop_path2)]
+
+
+def test_every_rate_reaches_its_own_dropout():
+    rates = {"attn_drop_rate": 0.1, "hidden_drop_rate": 0.3, "drop_path_rates": (0.0, 0.5)}
+    swin = swin_transformer(replace(SMALL_SWIN, proj_drop_rate=0.2, **rates))
+    assert rates_of(swin.get_layer("stage2_block1")) == [0.1, 0.2, 0.3, 0.2, 0.5, 0.5]
+    config = replace(SMALL_VIT, head_dims=(6,), mlp_drop_rate=0.4, head_drop_rate=0.6, **rates)
+    vit = vision_transformer(config)
+    assert rates_of(vit.get_layer("block2")) == [0.1, 0.0, 0.3, 0.4, 0.5, 0.5]
+    assert [vit.get_layer(name).rate for name in ("head_drop1", "head_drop")] == [0.6, 0.6]
+
+
+@pytest.mark.parametrize("shifted", [True, False])
+def test_every_norm_has_the_configs_epsilon(shifted):
+    tokens = {"shifted_patches": shifted, "input_norm": not shifted}
+    model = vision_transformer(replace(SMALL_VIT, epsilon=1e-4, **tokens))
+    norms = [
+        layer for layer in model._flatten_layers() if isinstance(layer, layers.LayerNormalization)
+    ]
+    assert len(norms) == 2 * SMALL_VIT.depth + 2
+    assert {norm.epsilon for norm in norms} == {1e-4}

@@ -1,5 +1,6 @@
 import keras
 import numpy as np
+import pytest
 from keras import ops
 from samples import SMALL_SWIN, SMALL_VIT
 
@@ -63,3 +64,11 @@ def test_temperatures_are_told_learnt_or_not():
     }
     fixed = get_temperatures(swin_transformer(SMALL_SWIN))
     np.testing.assert_allclose(fixed["stage1_block1"], [0.5])
+
+
+def test_a_model_within_a_model_is_not_looked_into():
+    model = vision_transformer(SMALL_VIT)
+    images = keras.Input(model.input.shape[1:])
+    wrapped = keras.Model(images, model(images))
+    with pytest.raises(TypeError, match="has no transformer block at its top level"):
+        look_inside(wrapped)

@@ -3,6 +3,7 @@
 import base64
 import io
 from collections.abc import Sequence
+from numbers import Integral
 
 import numpy as np
 from PIL import Image
@@ -67,7 +68,7 @@ def draw_images(
             or `None` for none.
     """
     columns = columns or len(images)
-    if isinstance(columns, int):
+    if isinstance(columns, Integral):
         columns = [columns] * -(-len(images) // columns)
     wide = scale * max(image.shape[1] for image in images)
     tall = scale * max(image.shape[0] for image in images)

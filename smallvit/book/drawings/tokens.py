@@ -33,11 +33,18 @@ class Scale:
         low: value at the left end of the colour bar.
         high: value at its right end.
         label: what the values are, with their unit.
+
+    Raises:
+        ValueError: if `low` is not less than `high`.
     """
 
     low: float
     high: float
     label: str = ""
+
+    def __post_init__(self):
+        if not self.low < self.high:
+            raise ValueError(f"low must be less than high; got {self.low} and {self.high}.")
 
     def colour(self, value: float) -> str:
         """The colour of a value, as `#rrggbb`."""
