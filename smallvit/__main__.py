@@ -3,8 +3,10 @@
 import argparse
 import os
 import signal
+import subprocess
 import sys
 import time
+import traceback
 from dataclasses import fields
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -16,8 +18,8 @@ Train the recipes of the book, keep records of the runs, and use what they learn
   python -m smallvit recipes                                  what there is to train
   python -m smallvit train swin-keras --data ~/data           train one (CIFAR-100 is in ~/data)
   python -m smallvit train swin-keras --dataset shapes100 --epochs 1     try it, no download
-  python -m smallvit train sl-vit-fixed --dataset ~/photos    your images, a folder per class
-  python -m smallvit predict runs/sl-vit-fixed/seed-0.json cat.jpg
+  python -m smallvit train ladder-sl-vit --dataset ~/photos   your images, a folder per class
+  python -m smallvit predict runs/ladder-sl-vit/seed-0.json cat.jpg
   python -m smallvit reproduce --data ~/data --time-limit 60  an hour of all that has no record
 
 A run stopped by Ctrl-C, a time limit or a power cut continues when the same command is given again.
@@ -25,6 +27,7 @@ Exit status 3 means that a time limit came first.
 KERAS_BACKEND=jax (or torch, or tensorflow) chooses Keras's backend.
 """
 
+STOPPED = "\nStopped. The same command continues after the last finished epoch."
 DOWNLOAD = "CIFAR-100 is a download of 169 MB, unless --data says where it is."
 
 
@@ -38,11 +41,17 @@ class _Parser(argparse.ArgumentParser):
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; return its exit status."""
     chosen = _build_parser().parse_args(arguments)
+    if getattr(chosen, "distribute", False):
+        _shorten_last_words()
     stderr = os.dup(2)
     before = signal.signal(signal.SIGINT, lambda *_: _stop_at_once(stderr))
     try:
         _import_keras(stderr)
         return chosen.run(chosen)
+    except KeyboardInterrupt:
+        print(STOPPED, file=sys.stderr)
+        _leave_others(130)
+        return 130
     except ModuleNotFoundError as error:
         if error.name not in ("jax", "tensorflow", "torch"):
             raise
@@ -52,6 +61,9 @@ def main(arguments: list[str] | None = None) -> int:
         )
     except (ValueError, RuntimeError, OSError) as error:
         _complain(error)
+        _leave_others(1)
+    except Exception:
+        traceback.print_exc()
         _leave_others(1)
     finally:
         signal.signal(signal.SIGINT, before)
@@ -65,6 +77,16 @@ def _leave_others(status: int) -> None:
     if jax and jax.distributed.is_initialized():
         sys.stdout.flush()
         os._exit(status)
+
+
+def _shorten_last_words() -> None:
+    """If other processes train with this one, have `last_words` read its standard error."""
+    if os.environ.get("KERAS_DISTRIBUTION_NUM_PROCESSES", "1") != "1":
+        program = Path(__file__).parent / "training" / "last_words.py"
+        command = [sys.executable, "-I", str(program)]
+        # In a group of its own, which Ctrl-C does not reach; it ends with the last writer.
+        reader = subprocess.Popen(command, stdin=subprocess.PIPE, process_group=0)
+        os.dup2(reader.stdin.fileno(), 2)
 
 
 def _complain(error: object) -> None:
@@ -164,8 +186,9 @@ def _recipes(chosen: argparse.Namespace) -> int:
         runs = records.get(recipe.name, [])
         recorded = ", ".join(map(_progress, runs)) or "-"
         print(f"{recipe.name:26} {recipe.parameters:10,} {recipe.epochs:6} {shown:>13}  {recorded}")
-        usual = [run.seconds / len(run.history) * recipe.epochs for run in runs if run.history]
-        took = f" (about {tell_time(min(usual))} on {runs[0].device})" if usual else ""
+        usual = [(run.seconds / len(run.history), run.device) for run in runs if run.history]
+        seconds, device = min(usual, default=(0, ""))
+        took = f" (about {tell_time(seconds * recipe.epochs)} on {device})" if usual else ""
         print(f"    {recipe.summary}{took}")
     print(DOWNLOAD)
     return 0
@@ -186,19 +209,22 @@ def _train(chosen: argparse.Namespace) -> int:
 
 def _reproduce(chosen: argparse.Namespace) -> int:
     from smallvit.training.files import OtherRunError
-    from smallvit.training.loop import unrecorded
+    from smallvit.training.loop import join_others, unrecorded
+    from smallvit.training.processes import any_process
     from smallvit.training.records import read_results
 
     others = read_results(chosen.results) if chosen.results != chosen.out else {}
     for name, runs in others.items():
         print(f"{name} in {chosen.results}: {', '.join(map(_progress, runs))}")
     dataset, status = _load(chosen, 32), 0
+    if chosen.distribute:
+        join_others(dataset)
     end = None if chosen.time_limit is None else time.monotonic() + chosen.time_limit
     finished = {name for name, runs in others.items() if any(run.comparable for run in runs)}
     for number, recipe in enumerate(unrecorded(chosen.out, finished)):
         if end is not None:
             chosen.time_limit = max(0.0, end - time.monotonic())
-            if number and not chosen.time_limit:
+            if number and any_process(not chosen.time_limit):
                 print("The time limit came first; the same command continues.")
                 return 3
         print(f"--- {recipe.name}: {recipe.summary}", flush=True)
@@ -235,14 +261,7 @@ def _run(recipe, dataset, chosen: argparse.Namespace) -> int:
     session = Session(**{field.name: getattr(chosen, field.name) for field in fields(Session)})
     signal.signal(signal.SIGINT, signal.default_int_handler)  # there is something to clean up now
     out, seed, command = chosen.out, chosen.seed, _command(chosen)
-    try:
-        record = train(recipe, dataset, out, seed, chosen.epochs, command, session)
-    except KeyboardInterrupt:
-        print(
-            "\nStopped. The same command continues after the last finished epoch.", file=sys.stderr
-        )
-        _leave_others(130)
-        return 130
+    record = train(recipe, dataset, out, seed, chosen.epochs, command, session)
     print(_summary(record, recipe, out / recipe.name / f"seed-{seed}"))
     return 0 if record.finished else 3
 
@@ -309,7 +328,10 @@ def _version() -> str:
 
 def _minutes(text: str) -> float:
     """Minutes as typed, in seconds."""
-    minutes = float(text)
+    try:
+        minutes = float(text)
+    except ValueError:
+        minutes = 0.0
     if not 0 < minutes < float("inf"):
         raise argparse.ArgumentTypeError(f"it must be more than 0 minutes; got {text}")
     return 60 * minutes

@@ -180,7 +180,7 @@ def test_reproduce_begins_no_recipe_when_the_time_is_over(tmp_path, capsys, monk
     ("option", "value", "message"),
     [
         *(("--time-limit", value, "more than 0 minutes") for value in ("0", "-3", "inf", "nan")),
-        ("--time-limit", "soon", "invalid _minutes value"),
+        ("--time-limit", "soon", "more than 0 minutes; got soon"),
         *(("--epochs", value, "must be at least 1") for value in ("0", "-1", "two", "1.5")),
         *(("--workers", value, "must be at least 0") for value in ("-1", "many")),
         ("--steps-per-call", "0", "must be at least 1"),

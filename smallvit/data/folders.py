@@ -58,7 +58,7 @@ def load_folder(
 
     Args:
         folder: it holds a folder per class, or `train/` and `test/` that do. Images may lie deeper;
-            hidden files and those that end otherwise than `SUFFIXES` are passed over.
+            hidden files and folders, and files that end otherwise than `SUFFIXES`, are passed over.
         image_size: height and width of the images that are returned, as `read_image` makes them.
         seed: draws the test images, `TEST_SHARE` of each class, where there is no `test/`, and the
             order of the training images.
@@ -112,8 +112,10 @@ def _list_images(folder: Path, least: int = 1) -> dict[str, list[Path]]:
     classes = {
         name: sorted(
             path
-            for path in (folder / name).rglob("[!.]*")
-            if path.suffix.lower() in SUFFIXES and path.is_file()
+            for path in (folder / name).rglob("*")
+            if path.suffix.lower() in SUFFIXES
+            and path.is_file()
+            and not any(part.startswith(".") for part in path.relative_to(folder).parts)
         )
         for name in names
     }

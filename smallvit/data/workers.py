@@ -30,11 +30,12 @@ def start_workers(count: int) -> Iterator[ProcessPoolExecutor | None]:
     with _interrupts_ignored():
         for _ in range(count):  # Each call starts a process, as none is idle yet.
             pool.submit(int)
+        workers = set(active_children()) - others
     try:
         yield pool
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
-        for worker in set(active_children()) - others:
+        for worker in workers:
             worker.kill()
         pool.shutdown()
 

@@ -1,7 +1,7 @@
 """Train a recipe, write its record, resume interrupted runs."""
 
-import contextlib
 import dataclasses
+import math
 import shutil
 from collections.abc import Collection
 from pathlib import Path
@@ -17,8 +17,14 @@ from smallvit.models.cost import count_macs, count_parameters
 from smallvit.models.swin import SwinConfig, swin_transformer
 from smallvit.models.vit import VitConfig, vision_transformer
 from smallvit.training.callbacks import Checkpoint, EpochSeed, TimeKeeper
-from smallvit.training.files import TrainingError, replacing, require_mounted, run_lock
-from smallvit.training.processes import process_place, require_agreement, share, sharing_fate
+from smallvit.training.files import TrainingError, replacing, require_mounted
+from smallvit.training.processes import (
+    process_place,
+    require_agreement,
+    share,
+    shared_lock,
+    sharing_fate,
+)
 from smallvit.training.recipes import BEST_EPOCH, RECIPES, Recipe
 from smallvit.training.records import (
     Record,
@@ -60,6 +66,11 @@ def build_schedule(
     if recipe.schedule is None:
         return recipe.learning_rate
     steps = recipe.epochs * recipe.steps_per_epoch(num_images)
+    if not steps:
+        raise ValueError(
+            f"{recipe.name} trains on whole batches of {recipe.batch_size} images, and "
+            f"{recipe.passes} passes over {num_images} make none; give it more images."
+        )
     warmup_steps = round(recipe.schedule.warmup * steps)
     return keras.optimizers.schedules.CosineDecay(
         initial_learning_rate=recipe.schedule.floor,
@@ -149,16 +160,13 @@ def train(
         "precision": session.precision,
         "data_fingerprint": dataset.fingerprint,
     }
-    number, processes = process_place()
-    writes = number == 0
-    if processes > 1 and session.augment == "device":
-        raise TrainingError("Several processes need --augment host.")
+    writes = process_place()[0] == 0
     done = _find_finished(run, settings)
     with sharing_fate():
         require_agreement(settings, done)
     if done:
         return done
-    with run_lock(run) if writes else contextlib.nullcontext(), sharing_fate():
+    with sharing_fate(), shared_lock(run):
         if done := _find_finished(run, settings):  # by a process that held the lock
             return done
         with device_settings(session):
@@ -196,6 +204,11 @@ def unrecorded(out: Path, elsewhere: Collection[str] = ()) -> list[Recipe]:
     return sorted(left, key=_cost)
 
 
+def join_others(dataset: Dataset) -> None:
+    """Call `find_devices` for all recipes, before the first model is built."""
+    find_devices(set().union(*(_batch_sizes(recipe, dataset) for recipe in RECIPES.values())))
+
+
 def weights_path(run: Path) -> Path:
     """Where the weights of `OUT/RECIPE/seed-N` are written."""
     return run.with_name(run.name + ".weights.h5")
@@ -231,6 +244,8 @@ def _fit(
     train_split, validation_split = _splits(recipe, data)
     if session.distribute:
         require_divisible(_batch_sizes(recipe, data))
+        devices = len(keras.distribution.list_devices())
+        print(f"Each batch is spread over {devices} device{'s' * (devices > 1)}.", flush=True)
     model = build_model(recipe)
     if on_device := session.augment == "device":
         model = OnDevice(model, recipe.transforms, recipe.mixing)
@@ -261,9 +276,15 @@ def _fit(
 
 def _write_weights(model: keras.Model, path: Path) -> str:
     """Write the weights without the optimizer; return the file's SHA-256."""
-    with replacing(path) as temporary:
-        network = model.model if isinstance(model, OnDevice) else model
-        keras.Model(network.inputs, network.outputs).save_weights(temporary)
+    network = model.model if isinstance(model, OnDevice) else model
+    try:
+        with replacing(path) as temporary:
+            keras.Model(network.inputs, network.outputs).save_weights(temporary)
+    except (OSError, RuntimeError) as error:  # HDF5 raises either if the disk is full
+        raise TrainingError(
+            f"{path} could not be saved ({str(error).splitlines()[0][:90]}). All epochs are still "
+            "there: make room on the disk, then start the run again."
+        ) from error
     return fingerprint_file(path)
 
 
@@ -278,7 +299,10 @@ def _evaluate(model: keras.Model, recipe: Recipe, dataset: Dataset) -> dict[str,
     figures = model.evaluate(
         share(recipe.batches(*dataset.test)), return_dict=True, verbose=progress_verbosity()
     )
-    return {name: float(value) for name, value in figures.items()}
+    figures = {name: float(value) for name, value in figures.items()}
+    if not all(map(math.isfinite, figures.values())):
+        raise TrainingError(f"The figures on the test images are not finite: {figures}.")
+    return figures
 
 
 def _splits(recipe: Recipe, dataset: Dataset) -> tuple:

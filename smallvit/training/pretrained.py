@@ -34,7 +34,7 @@ def load_pretrained(name: str, seed: int = 0, results: Path | str | None = None)
     if not weights_path(run).is_file():
         raise ValueError(
             f"No weights of {name} with seed {seed} are kept in {run.parent}: run "
-            f"{_command(recipe)} --seed {seed} --out FOLDER`, then "
+            f"{_command(name)} --seed {seed} --out FOLDER`, then "
             f'load_pretrained("{name}", {seed}, "FOLDER").'
         )
     _, model = load_run(run.with_name(f"{run.name}.json"))
@@ -55,14 +55,13 @@ def load_run(path: Path) -> tuple[Record, keras.Model]:
         raise ValueError(f"{weights} does not exist; finish the run, or put its weights there.")
     if record.weights not in (None, fingerprint_file(weights)):
         raise ValueError(f"{weights} is damaged, or not of the run in {path}; restore it.")
-    recipe = Recipe.from_dict(record.config)
-    model = build_model(recipe)
     try:
+        model = build_model(Recipe.from_dict(record.config))
         model.load_weights(weights)
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise ValueError(
-            f"{weights} does not hold the weights of today's {recipe.name} ({error}); make them "
-            f"anew with {_command(recipe)} --out FOLDER`."
+            f"{weights} does not hold the weights of today's {record.recipe} ({error}); make them "
+            f"anew with {_command(record.recipe)} --out FOLDER`."
         ) from error
     return record, model
 
@@ -86,5 +85,5 @@ def predict(record: Record, model: keras.Model, path: Path) -> list[tuple[str, f
     return [(names[number], float(shares[number])) for number in np.argsort(-shares)]
 
 
-def _command(recipe: Recipe) -> str:
-    return f"`python -m smallvit train {recipe.name}"
+def _command(recipe: str) -> str:
+    return f"`python -m smallvit train {recipe}"

@@ -6,11 +6,12 @@ Each has a number, and process 0 alone writes. Without others, all of this does 
 import contextlib
 import zlib
 from collections.abc import Iterator
+from pathlib import Path
 
 import keras
 import numpy as np
 
-from smallvit.training.files import TrainingError
+from smallvit.training.files import OtherRunError, TrainingError, run_lock
 
 
 def process_place() -> tuple[int, int]:
@@ -64,16 +65,41 @@ def sharing_fate() -> Iterator[None]:
         if isinstance(error, TrainingError) or process_place()[1] == 1:
             raise
         raise TrainingError(
-            f"Another process of the run seems to have ended ({str(error).splitlines()[0][:90]}); "
-            "start all of them again to continue after the last finished epoch."
+            "This process has failed, or another of the run has ended "
+            f"({str(error).splitlines()[0][:90]}); start all of them again to continue after the "
+            "last finished epoch."
         ) from error
+
+
+@contextlib.contextmanager
+def shared_lock(folder: Path) -> Iterator[None]:
+    """Hold a run's folder, as `run_lock` does, for all of its processes.
+
+    Raises:
+        TrainingError: in all of them, if process 0, which writes, cannot have the folder.
+    """
+    refused = None
+    with contextlib.ExitStack() as stack:
+        if process_place()[0] == 0:
+            try:
+                stack.enter_context(run_lock(folder))
+            except OtherRunError as error:
+                refused = error
+            except OSError as error:
+                refused = TrainingError(
+                    f"{folder} cannot be written to ({error.strerror}); give another --out, or "
+                    "make it writable."
+                )
+        if any_process(refused is not None):
+            raise refused or OtherRunError(f"Process 0 cannot have {folder}; see what it says.")
+        yield
 
 
 class Share(keras.utils.PyDataset):
     """This process's part of each batch; each prepares the whole, from the same random numbers.
 
     Args:
-        batches: arrays `(batch, ...)`; the number of processes divides `batch`.
+        batches: arrays `(batch, ...)`, nested or not; the number of processes divides `batch`.
     """
 
     def __init__(self, batches: keras.utils.PyDataset):
@@ -83,9 +109,11 @@ class Share(keras.utils.PyDataset):
     def __len__(self) -> int:
         return len(self.batches)
 
-    def __getitem__(self, index: int) -> tuple[np.ndarray, ...]:
+    def __getitem__(self, index: int) -> tuple:
         process, count = process_place()
-        return tuple(np.split(array, count)[process] for array in self.batches[index])
+        return keras.tree.map_structure(
+            lambda array: np.split(array, count)[process], self.batches[index]
+        )
 
     def on_epoch_end(self) -> None:
         self.batches.on_epoch_end()

@@ -77,6 +77,10 @@ class Session:
         return dataclasses.replace(self, **unset)
 
 
+_VARIABLES = "KERAS_DISTRIBUTION_"
+"""What the names of Keras's variables for several processes begin with."""
+
+
 @contextlib.contextmanager
 def device_settings(session: Session) -> Iterator[None]:
     """Set Keras's precision and distribution, and restore them afterwards.
@@ -130,9 +134,12 @@ def find_devices(batch_sizes: set[int]) -> None:
         )
     import jax
 
-    if int(os.environ.get("KERAS_DISTRIBUTION_NUM_PROCESSES", 1)) > 1:
+    if os.environ.get(f"{_VARIABLES}NUM_PROCESSES", "1") != "1":
         if not jax.distributed.is_initialized():
+            _require_place_among_processes()
             jax.config.update("jax_num_cpu_devices", 1)
+            jax.config.update("jax_enable_preemption_service", False)  # it would ignore SIGTERM
+            print("Waiting for the other processes.", flush=True)
             keras.utils.set_random_seed(0)  # else Keras agrees on one, on the CPUs
             keras.distribution.initialize()
         return
@@ -140,6 +147,20 @@ def find_devices(batch_sizes: set[int]) -> None:
     cores = max(n for n in range(1, os.cpu_count() + 1) if shared % n == 0)
     with contextlib.suppress(RuntimeError):
         jax.config.update("jax_num_cpu_devices", cores)
+
+
+def _require_place_among_processes() -> None:
+    """Check the variables that say which of the run's processes this one is."""
+    number, count, address = (
+        os.environ.get(_VARIABLES + name, "")
+        for name in ("PROCESS_ID", "NUM_PROCESSES", "JOB_ADDRESSES")
+    )
+    whole = number.isdecimal() and count.isdecimal() and int(number) < int(count)
+    if not whole or not re.fullmatch(r"[^,]+:\d+(,.+)?", address):
+        raise TrainingError(
+            f"{_VARIABLES}PROCESS_ID={number}, NUM_PROCESSES={count}, JOB_ADDRESSES={address}: "
+            "expected a number from 0, how many there are, and process 0's HOST:PORT."
+        )
 
 
 def require_divisible(batch_sizes: set[int]) -> None:

@@ -116,3 +116,10 @@ def test_the_last_tenth_is_held_out():
     (_, train_labels), (_, validation_labels) = split_validation(images, labels, 0.1)
     assert len(train_labels) == 45_000
     np.testing.assert_array_equal(validation_labels, np.arange(45_000, 50_000))
+
+
+def test_several_passes_without_shuffling_begin_again_from_the_first_image(dataset):
+    recipe = dataclasses.replace(TINY, shuffle=False, passes=3)
+    batches = recipe.batches(*dataset.train, seed=0)
+    labels = np.concatenate([batches[i][1].argmax(axis=1) for i in range(len(batches))])
+    np.testing.assert_array_equal(labels, np.tile(dataset.train[1], 3)[: 18 * 16])

@@ -32,7 +32,8 @@ def draw_folder(folder, counts, rng):
     for name, count in counts.items():
         for n in range(count):
             suffix = (".png", ".jpg", ".JPEG")[n % 3]
-            draw(folder / name / f"{n:03}{suffix}", COLOURS[name], SIZES[n % len(SIZES)], rng)
+            colour = COLOURS.get(name, COLOURS["red"])
+            draw(folder / name / f"{n:03}{suffix}", colour, SIZES[n % len(SIZES)], rng)
 
 
 @pytest.fixture(scope="module")
@@ -279,3 +280,10 @@ def test_an_image_that_claims_gigapixels(tmp_path, rng):
     content[18:26] = (2**17).to_bytes(4, "little") * 2
     bad.write_bytes(content)
     assert f"{bad} cannot be read as an image" in error_of(tmp_path)
+
+
+def test_folders_that_hide_in_a_class_are_passed_over(tmp_path, rng):
+    draw_folder(tmp_path, {"red": 3, "blue": 3}, rng)
+    draw_folder(tmp_path / "red", {".ipynb_checkpoints": 4}, rng)
+    dataset = load_dataset(tmp_path, image_size=8)
+    assert len(dataset.train[1]) + len(dataset.test[1]) == 6

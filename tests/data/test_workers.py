@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from multiprocessing import active_children
+from multiprocessing import active_children, get_context
 from pathlib import Path
 
 import numpy as np
@@ -147,3 +147,12 @@ def test_all_workers_start_at_once_and_none_is_left():
 def test_no_workers_no_pool():
     with start_workers(0) as pool:
         assert pool is None
+
+
+def test_processes_of_others_are_left_alone():
+    other = get_context("spawn").Process(target=time.sleep, args=(60,))
+    with start_workers(1):
+        other.start()
+    other.join(1)
+    assert other.is_alive()
+    other.kill()

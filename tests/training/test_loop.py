@@ -5,7 +5,7 @@ import shutil
 import keras
 import numpy as np
 import pytest
-from samples import TINY, TINY_VIT, cifar100_stub, without_times
+from samples import TINY, TINY_PAPER, TINY_VIT, cifar100_stub, without_times
 
 from smallvit.data.batches import Batches
 from smallvit.data.datasets import paint_dataset
@@ -263,3 +263,39 @@ def test_what_is_not_recorded_is_listed_from_the_cheapest_on(finished, monkeypat
     monkeypatch.setattr(loop, "RECIPES", those)
     out, _ = finished  # it holds a record of "tiny"
     assert [recipe.name for recipe in loop.unrecorded(out)] == ["small", "large", "long"]
+
+
+def test_too_few_images_for_a_single_batch_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="batches of 128 images, and 3 passes over 30 make none"):
+        train(dataclasses.replace(TINY_PAPER, batch_size=128), paint_dataset(30, 10, 8), tmp_path)
+
+
+def test_a_folder_that_cannot_be_written_to_is_refused(dataset, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(TrainingError, match=r"file/tiny/seed-0 cannot be written to \(Not a dir"):
+        train(TINY, dataset, tmp_path / "file")
+
+
+@pytest.mark.parametrize("error", [OSError, RuntimeError])  # of HDF5
+def test_weights_that_cannot_be_saved_leave_the_state(dataset, tmp_path, monkeypatch, error):
+    def save_weights(model, path):
+        raise error("no room\nand much more")
+
+    monkeypatch.setattr(keras.Model, "save_weights", save_weights)
+    with pytest.raises(TrainingError, match=r"weights.h5 could not be saved \(no room\)\. All"):
+        train(TINY, dataset, tmp_path, epochs=1)
+    assert (tmp_path / "tiny" / "seed-0" / "state.npz").exists()
+
+
+def test_test_figures_that_are_no_numbers_leave_the_state(dataset, tmp_path, monkeypatch):
+    figures = {"loss": float("nan"), "top1": 0.0, "top5": 0.0}
+    monkeypatch.setattr(keras.Model, "evaluate", lambda *_, **__: figures)
+    monkeypatch.setattr(loop, "_fit", lambda *_: (keras.Model(), _State([{"epoch": 1}])))
+    with pytest.raises(TrainingError, match="figures on the test images are not finite"):
+        train(TINY, dataset, tmp_path, epochs=1)
+    assert (tmp_path / "tiny" / "seed-0").exists()
+
+
+class _State:
+    def __init__(self, history):
+        self.history = history

@@ -183,6 +183,7 @@ from samples import TINY, tiny_dataset
 from smallvit.__main__ import main
 from smallvit.data import datasets
 from smallvit.data.mixing import CutMixOrMixup
+from smallvit.training import loop
 from smallvit.training.recipes import RECIPES
 from smallvit.training.records import read_record
 
@@ -191,9 +192,11 @@ RECIPES["tiny"] = dataclasses.replace(
     TINY, validation_fraction=0.2, batch_size=16, mixing=CutMixOrMixup(probability=1.0)
 )
 losses = []
-for number, how in enumerate((["--distribute", "--augment", "device"], [])):
+loop.RECIPES = {"tiny": RECIPES["tiny"]}
+alone = ["reproduce", "--results", "none", "--distribute", "--augment", "device"]
+for number, how in enumerate((alone, ["train", "tiny"])):
     out = Path(sys.argv[1], str(number))
-    assert main(["train", "tiny", "--out", str(out), *how]) == 0
+    assert main([*how, "--out", str(out)]) == 0
     history = read_record(out / "tiny" / "seed-0.json").history
     losses.append([epoch["loss"] for epoch in history])
 print(json.dumps([jax.device_count(), *losses]))
