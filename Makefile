@@ -60,7 +60,7 @@ bench: .venv/.installed ## time our training step against the published code's (
 measure: book ## load each page as a first visitor would: weight, seconds, figures, errors
 	cd tests/pages && ../../$(BIN)/python measure.py
 
-chapters: ## print what each chapter holds and costs; seconds and weight are those of the last build
+chapters: .venv/.installed ## print what each chapter holds and costs; seconds and weight are those of the last build
 	@$(BIN)/python tools/chapters.py
 
 test-colab: .venv-colab/.installed ## run the last commit's CHAPTERS (default: all) as Colab would, with Python 3.13
@@ -78,8 +78,8 @@ clean: ## delete the environments and everything built
 define make_environment
 @[ ! -L $(@D) ] || { echo "$(@D) is a link, and its packages are older than constraints.txt or" \
   "pyproject.toml: install them there, or remove the link"; exit 1; }
-@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-  { echo "Python 3.11 or newer is needed; name one, as in: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
+  { echo "Python 3.11 to 3.13 is needed; name one, as in: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
 @$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
   { echo "Python's venv module is missing; on Debian and Ubuntu: sudo apt install python3-venv"; exit 1; }
 $(PYTHON) -m venv --clear $(@D)

@@ -2,7 +2,7 @@
 
     python -m benchmarks.pipeline vit-paper --workers 0 1 2 4
 
-For each number of worker processes: images a second that the pipeline makes when nothing else is
+For each number of worker processes: images per second that the pipeline makes when nothing else is
 done, and then, with the recipe's model training on them, the share of the time in which the next
 batch was not there yet. Images are synthetic, of CIFAR-100's size, which costs the same.
 """
@@ -40,7 +40,7 @@ def main(arguments: list[str] | None = None) -> None:
             rate = images_a_second(batches)
             waiting = waiting_share(model, batches, chosen.steps)
         print(
-            f"{workers} workers: {rate:,.0f} images a second; "
+            f"{workers} workers: {rate:,.0f} images per second; "
             f"training waits {waiting:.1%} of its time",
             flush=True,
         )

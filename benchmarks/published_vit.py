@@ -6,7 +6,7 @@ lines are this project's. What had to change, and nothing else:
 - The example's attention overrides a private method of `MultiHeadAttention` that has since got
   two more arguments, so on current Keras it raises. Here they are accepted and ignored.
 - Its temperature `tau` is a `tf.Variable`, which Keras 3 does not see. Here it is a weight of the
-  layer, as it was in the Keras 2 that gave the published accuracy: one a layer, and it learns.
+  layer, as it was in the Keras 2 that gave the published accuracy: one per layer, and it learns.
 - Crop, padding and patches come from `keras.ops`, so that JAX needs no TensorFlow; on TensorFlow
   the patches are cut by `tf.image.extract_patches`, as published.
 

@@ -4,7 +4,7 @@ A last word `distribute` spreads our batches over the CPU's cores.
 
 It answers each line on standard input with a line of JSON on standard output: `prepare` with facts
 about the model, `step N` with the seconds that each of N training steps took, `multiply N` with
-the multiply-accumulates a second of N x N matrices, `finish` with the bytes of memory it has held
+the multiply-accumulates per second of N x N matrices, `finish` with the bytes of memory it has held
 at most.
 """
 
@@ -62,7 +62,7 @@ def prepare(side: str, name: str, batch_size: int) -> tuple[Callable[[], None], 
     Args:
         side: `"ours"` or `"published"`.
         name: `"swin-keras"` or `"sl-vit-keras"`.
-        batch_size: images a step.
+        batch_size: images per step.
 
     Returns:
         A function that takes one training step, and facts about the model.

@@ -45,7 +45,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument(
         "--models", nargs="+", choices=BATCH_SIZES, default=list(BATCH_SIZES), help="what to time"
     )
-    parser.add_argument("--rounds", type=int, default=10, help="turns a side gets (default: 10)")
+    parser.add_argument("--rounds", type=int, default=10, help="turns per side (default: 10)")
     parser.add_argument("--steps", type=int, default=3, help="steps in a turn (default: 3)")
     parser.add_argument(
         "--precision",
@@ -85,13 +85,13 @@ def compare(
     Args:
         model: a name from `BATCH_SIZES`.
         options: our side's precision, and `"distribute"` if its batches are spread.
-        batch_size: images a step.
+        batch_size: images per step.
         rounds: turns each side gets.
         steps: steps in a turn.
         matrix_size: side of the matrices whose product gives the rate.
 
     Returns:
-        The figures: times in seconds, memory in bytes, rates in multiply-accumulates a second.
+        The figures: times in seconds, memory in bytes, rates in multiply-accumulates per second.
     """
     children = {
         "ours": Child("ours", model, batch_size, *options),
@@ -159,7 +159,7 @@ class Child:
     Args:
         side: `"ours"` or `"published"`.
         model: a name from `BATCH_SIZES`.
-        batch_size: images a step.
+        batch_size: images per step.
         options: a precision, and `"distribute"` where batches are to be spread.
     """
 

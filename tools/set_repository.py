@@ -36,6 +36,9 @@ PLACES = [
     ("pyproject.toml", r'^(Repository = ")[^"]+', "url"),
     ("CITATION.cff", r"^(repository-code: )\S+", "url"),
     ("CITATION.cff", r'^(version: ")[^"]+', "version"),
+    ("README.md", r"^(git clone )\S+", "url"),
+    ("README.md", r'^(pip install "smallvit\[jax\] @ git\+)[^@"]+', "url"),
+    ("README.md", r'^(pip install "smallvit\[jax\] @ git\+[^@"]+@)[^"]+', "tag"),
     ("book/intro.md", r"^(  git clone )\S+", "url"),
     ("book/intro.md", r"^(  url    = {)[^}]+", "url"),
 ]
