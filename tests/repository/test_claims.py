@@ -16,11 +16,20 @@ def top1(rung):
     return [100 * record.reported["top1"] for record in RECORDS[rung]]
 
 
+def variance_of_seeds():
+    """Of runs of one recipe, in points squared, over all recipes that have several."""
+    several = [found for found in map(top1, RECORDS) if len(found) > 1]
+    squares = sum((x - mean(found)) ** 2 for found in several for x in found)
+    return squares / sum(len(found) - 1 for found in several)
+
+
 def in_standard_errors(before, after):
-    """The gain from one rung to another, in standard errors of 10,000 test images."""
-    a, b = mean(top1(before)), mean(top1(after))
-    share = (a + b) / 2
-    return (b - a) / (2 * share * (100 - share) / 10_000) ** 0.5
+    """The gain from one rung to another, in standard errors of the test images and the seeds."""
+    a, b = top1(before), top1(after)
+    share = (mean(a) + mean(b)) / 2
+    images = 2 * share * (100 - share) / 10_000
+    seeds = variance_of_seeds() * (1 / len(a) + 1 / len(b))
+    return (mean(b) - mean(a)) / (images + seeds) ** 0.5
 
 
 @pytest.mark.parametrize(
@@ -28,7 +37,8 @@ def in_standard_errors(before, after):
     [
         ("cnn", "vit", -2, 5),  # "not behind", "nearly equal"
         ("cnn-5000", "vit-5000", -100, -5),  # "ahead by many times the error", "far behind"
-        ("cnn-1000", "vit-1000", -100, -2),  # "and the convolutional network is still ahead"
+        ("cnn-1000", "vit-1000", -100, -2),  # "the convolutional network is still ahead"
+        ("cnn-1000", "sl-vit-1000", -2, 2),  # "and the SL-ViT is level with it"
         ("vit-5000", "swin-5000", 3, 100),  # "both kinds win back"
         ("vit-5000", "sl-vit-5000", 3, 100),
         ("swin-5000", "cnn-5000", 3, 100),  # "a good part", not all
@@ -39,18 +49,17 @@ def in_standard_errors(before, after):
         ("vit", "vit-bias", -2, 100),  # "the bias alone does not cost"
         ("vit-bias", "windows", -100, -2),  # "the windows do"
         ("windows", "swin", -2, 2),  # "gives nothing back beyond the error"
-        ("vit", "sl-vit", -100, -2),  # "both kinds of locality, as a whole, cost accuracy"
-        ("vit", "swin", -100, -2),
+        ("vit", "sl-vit", -100, -2),  # "as a whole, cost accuracy"
+        ("vit", "swin", -2, 0),  # "two standard errors at most", "the Swin gains nothing"
     ],
 )
 def test_the_ladders_steps_are_as_small_data_tells_them(before, after, low, high):
     assert low < in_standard_errors(before, after) < high
 
 
-def test_seeds_of_a_recipe_agree_closely():
-    several = {rung: top1(rung) for rung in RECORDS if len(top1(rung)) > 1}
-    assert several
-    assert {rung: found for rung, found in several.items() if max(found) - min(found) > 1} == {}
+def test_two_seeds_of_a_recipe_can_differ_by_more_than_a_point():
+    apart = [max(found) - min(found) for found in map(top1, RECORDS) if len(found) > 1]
+    assert 1 < max(apart) < 2
 
 
 def test_more_photographs_help_the_vit_most():
@@ -60,17 +69,25 @@ def test_more_photographs_help_the_vit_most():
 
 
 @pytest.mark.parametrize("rung", ["swin-5000", "sl-vit-5000"])
-def test_locality_wins_back_more_than_two_fifths(rung):
+def test_locality_wins_back_something_like_two_fifths(rung):
     cnn, vit, other = (mean(top1(name)) for name in ("cnn-5000", "vit-5000", rung))
-    assert 0.4 < (other - vit) / (cnn - vit) < 0.5
+    assert 0.3 < (other - vit) / (cnn - vit) < 0.5
 
 
 def test_the_vit_knows_few_photographs_by_heart_and_better_than_the_winner():
     known = {
         rung: mean(record.history[-1]["top1"] for record in RECORDS[rung])
-        for rung in ("cnn-1000", "vit-1000", "cnn-5000", "vit-5000", "swin-5000", "sl-vit-5000")
+        for rung in (
+            "cnn-1000",
+            "vit-1000",
+            "sl-vit-1000",
+            "cnn-5000",
+            "vit-5000",
+            "swin-5000",
+            "sl-vit-5000",
+        )
     }
     assert (
         known["vit-5000"] > 0.99 > max(known[f"{rung}-5000"] for rung in ("cnn", "swin", "sl-vit"))
     )
-    assert min(known["cnn-1000"], known["vit-1000"]) > 0.99
+    assert min(known[f"{rung}-1000"] for rung in ("cnn", "vit", "sl-vit")) > 0.99

@@ -1,5 +1,6 @@
-# Exercise 1: the last, smaller batch forgotten
-num_steps = 40 * (45_000 // 128)
+# Exercise 1: the decay without the learning rate
+gone_example = 1 - (1 - 1e-4) ** 14_080
+gone_fixed = 1 - (1 - 0.05) ** 14_080
 
 
 # Exercise 2: rates added
