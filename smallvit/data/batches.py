@@ -90,12 +90,11 @@ class Batches(keras.utils.PyDataset):
 
     def _ingredients(self, index: int) -> tuple:
         """The arguments of `prepare`, or `defer`, for a batch."""
-        end = min((index + 1) * self.batch_size, self.passes * len(self.images))
-        places = np.arange(index * self.batch_size, end)
+        count = len(self.images)
+        order = np.arange(self.passes * count) % count
         if self.shuffle:
-            places = _new_order(self.seed, self.epoch, len(self.images), self.passes)[places]
-        else:
-            places %= len(self.images)
+            order = _new_order(self.seed, self.epoch, count, self.passes)
+        places = order[index * self.batch_size : (index + 1) * self.batch_size]
         one_hot = np.eye(self.num_classes, dtype="float32")[self.labels[places]]
         key = None if self.seed is None else (self.seed, self.epoch, index)
         return self.images[places], one_hot, self.transforms, self.mixing, key

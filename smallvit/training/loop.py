@@ -245,7 +245,7 @@ def _fit(
     if session.distribute:
         require_divisible(_batch_sizes(recipe, data))
         devices = len(keras.distribution.list_devices())
-        print(f"Each batch is spread over {devices} device{'s' * (devices > 1)}.", flush=True)
+        print("Devices that share each batch:", devices, flush=True)
     model = build_model(recipe)
     if on_device := session.augment == "device":
         model = OnDevice(model, recipe.transforms, recipe.mixing)
