@@ -171,7 +171,7 @@ def test_the_pipeline_is_measured_with_and_without_workers(capsys):
     pipeline.main(["swin-keras", *options])
     printed = capsys.readouterr().out
     for workers in (0, 1):
-        line = rf"^{workers} workers: [\d,]+ images a second; training waits \d+\.\d% of its time$"
+        line = rf"^{workers} workers: [\d,]+ images per second; training waits \d+\.\d% of its time$"
         assert re.search(line, printed, re.M)
 
 
