@@ -3,7 +3,9 @@
 from statistics import mean
 
 import pytest
+from keras import ops
 
+from smallvit.training.pretrained import load_pretrained
 from smallvit.training.records import read_results, results_folder
 
 RECORDS = {
@@ -23,13 +25,16 @@ def variance_of_seeds():
     return squares / sum(len(found) - 1 for found in several)
 
 
+def variance(rung):
+    """Of a recipe's accuracy, in points squared: that of the test images and that of the seeds."""
+    p, runs = mean(top1(rung)), len(top1(rung))
+    return p * (100 - p) / 10_000 + variance_of_seeds() / runs
+
+
 def in_standard_errors(before, after):
-    """The gain from one rung to another, in standard errors of the test images and the seeds."""
-    a, b = top1(before), top1(after)
-    share = (mean(a) + mean(b)) / 2
-    images = 2 * share * (100 - share) / 10_000
-    seeds = variance_of_seeds() * (1 / len(a) + 1 / len(b))
-    return (mean(b) - mean(a)) / (images + seeds) ** 0.5
+    """The gain from one rung to another, in standard errors."""
+    gain = mean(top1(after)) - mean(top1(before))
+    return gain / (variance(before) + variance(after)) ** 0.5
 
 
 @pytest.mark.parametrize(
@@ -91,3 +96,10 @@ def test_the_vit_knows_few_photographs_by_heart_and_better_than_the_winner():
         known["vit-5000"] > 0.99 > max(known[f"{rung}-5000"] for rung in ("cnn", "swin", "sl-vit"))
     )
     assert min(known[f"{rung}-1000"] for rung in ("cnn", "vit", "sl-vit")) > 0.99
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_the_last_blocks_temperatures_ended_1_2_to_1_4_times_as_large(seed):
+    attention = load_pretrained("ladder-sl-vit", seed).get_layer("block4").attn
+    times = ops.convert_to_numpy(attention.scale) * attention.key_dim**0.5
+    assert (round(float(times.min()), 1), round(float(times.max()), 1)) == (1.2, 1.4)
