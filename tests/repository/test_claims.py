@@ -43,7 +43,8 @@ def in_standard_errors(before, after):
         ("cnn", "vit", -2, 5),  # "not behind", "nearly equal"
         ("cnn-5000", "vit-5000", -100, -5),  # "ahead by many times the error", "far behind"
         ("cnn-1000", "vit-1000", -100, -2),  # "the convolutional network is still ahead"
-        ("cnn-1000", "sl-vit-1000", -2, 2),  # "and the SL-ViT is level with it"
+        ("cnn-1000", "sl-vit-1000", -2, 2),  # "and both kinds of locality are level with it"
+        ("cnn-1000", "swin-1000", -2, 2),
         ("vit-5000", "swin-5000", 3, 100),  # "both kinds win back"
         ("vit-5000", "sl-vit-5000", 3, 100),
         ("swin-5000", "cnn-5000", 3, 100),  # "a good part", not all
@@ -74,9 +75,9 @@ def test_more_photographs_help_the_vit_most():
 
 
 @pytest.mark.parametrize("rung", ["swin-5000", "sl-vit-5000"])
-def test_locality_wins_back_something_like_two_fifths(rung):
+def test_locality_wins_back_about_half(rung):
     cnn, vit, other = (mean(top1(name)) for name in ("cnn-5000", "vit-5000", rung))
-    assert 0.3 < (other - vit) / (cnn - vit) < 0.5
+    assert 0.4 < (other - vit) / (cnn - vit) < 0.6
 
 
 def test_the_vit_knows_few_photographs_by_heart_and_better_than_the_winner():
@@ -85,6 +86,7 @@ def test_the_vit_knows_few_photographs_by_heart_and_better_than_the_winner():
         for rung in (
             "cnn-1000",
             "vit-1000",
+            "swin-1000",
             "sl-vit-1000",
             "cnn-5000",
             "vit-5000",
@@ -95,7 +97,7 @@ def test_the_vit_knows_few_photographs_by_heart_and_better_than_the_winner():
     assert (
         known["vit-5000"] > 0.99 > max(known[f"{rung}-5000"] for rung in ("cnn", "swin", "sl-vit"))
     )
-    assert min(known[f"{rung}-1000"] for rung in ("cnn", "vit", "sl-vit")) > 0.99
+    assert min(known[f"{rung}-1000"] for rung in ("cnn", "vit", "swin", "sl-vit")) > 0.99
 
 
 @pytest.mark.parametrize("seed", [0, 1])
