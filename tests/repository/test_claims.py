@@ -42,8 +42,8 @@ def in_standard_errors(before, after):
     [
         ("cnn", "vit", -2, 5),  # "not behind", "nearly equal"
         ("cnn-5000", "vit-5000", -100, -5),  # "ahead by many times the error", "far behind"
-        ("cnn-1000", "vit-1000", -100, -2),  # "the convolutional network is still ahead"
-        ("cnn-1000", "sl-vit-1000", -2, 2),  # "and both kinds of locality are level with it"
+        ("cnn-1000", "vit-1000", -100, -2),  # "the ViT is still behind"
+        ("cnn-1000", "sl-vit-1000", -2, 2),  # "both kinds of locality are level"
         ("cnn-1000", "swin-1000", -2, 2),
         ("vit-5000", "swin-5000", 3, 100),  # "both kinds win back"
         ("vit-5000", "sl-vit-5000", 3, 100),
