@@ -129,6 +129,33 @@ class OnDevice(keras.Model):
         return self.model(inputs, training=training)
 
 
+def tensorflow_dataset(batches: keras.utils.PyDataset) -> Any:
+    """One epoch of the batches as a `tf.data.Dataset` that TensorFlow does not tune as it runs.
+
+    It tunes the one that Keras would make, and then, when an epoch ends, can wait up to a minute
+    for the thread that does so. Nothing calls `on_epoch_end` of the batches.
+
+    Args:
+        batches: arrays `(batch, ...)`, nested or not, as many in each.
+    """
+    import tensorflow as tf
+
+    def specify(array: np.ndarray) -> tf.TensorSpec:
+        return tf.TensorSpec((None, *array.shape[1:]), array.dtype)
+
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return (
+        tf.data.Dataset.from_generator(
+            lambda: map(batches.__getitem__, range(len(batches))),
+            output_signature=keras.tree.map_structure(specify, batches[0]),
+        )
+        .prefetch(2)
+        .apply(tf.data.experimental.assert_cardinality(len(batches)))
+        .with_options(options)
+    )
+
+
 def steps_per_epoch(num_images: int, batch_size: int, passes: int = 1) -> int:
     """Batches in an epoch of so many passes over so many images."""
     return passes * num_images // batch_size if passes > 1 else -(-num_images // batch_size)

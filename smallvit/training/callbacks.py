@@ -10,6 +10,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from smallvit.data.batches import Batches
 from smallvit.training.files import TrainingError, replacing
 from smallvit.training.processes import any_process, process_place
 from smallvit.training.records import require_same
@@ -147,19 +148,22 @@ class Checkpoint(keras.callbacks.Callback):
 
 
 class EpochSeed(keras.callbacks.Callback):
-    """Seed Python, NumPy and the backend from the run's seed and the epoch.
+    """Seed Python, NumPy, the backend and the batches from the run's seed and the epoch.
 
-    On torch, Keras's dropout draws from torch's generator, whose state no variable holds.
+    On torch, Keras's dropout draws from torch's generator, whose state no variable holds. On
+    TensorFlow, nothing else tells the batches that an epoch begins.
 
     Args:
         seed: the run's seed.
+        batches: what the model trains on; they have the seed.
     """
 
-    def __init__(self, seed: int):
+    def __init__(self, seed: int, batches: Batches):
         super().__init__()
-        self.seed = seed
+        self.seed, self.batches = seed, batches
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
+        self.batches.epoch = epoch
         state = np.random.SeedSequence((self.seed, epoch)).generate_state(1)
         keras.utils.set_random_seed(int(state[0]))
 

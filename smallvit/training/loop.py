@@ -5,10 +5,11 @@ import math
 import shutil
 from collections.abc import Collection
 from pathlib import Path
+from typing import Any
 
 import keras
 
-from smallvit.data.batches import OnDevice, split_validation
+from smallvit.data.batches import Batches, OnDevice, split_validation, tensorflow_dataset
 from smallvit.data.datasets import Dataset
 from smallvit.data.workers import start_workers
 from smallvit.layers.sizes import to_count
@@ -261,17 +262,25 @@ def _fit(
     keeper = TimeKeeper(recipe.epochs, session.time_limit)
     begin = {"seed": seed, "first_epoch": first_epoch, "on_device": on_device}
     with start_workers(session.workers) as pool:
+        training = recipe.batches(*train_split, pool=pool, **begin)
         validation = recipe.batches(*validation_split, pool=pool)
         model.fit(
-            share(recipe.batches(*train_split, pool=pool, **begin)),
-            validation_data=share(validation),
+            _feed(training),
+            validation_data=_feed(validation),
             initial_epoch=first_epoch,
             epochs=recipe.epochs,
             shuffle=False,  # `Batches` sees to the order
-            callbacks=[EpochSeed(seed), checkpoint, keeper],
+            callbacks=[EpochSeed(seed, training), checkpoint, keeper],
             verbose=progress_verbosity(),
         )
     return model, checkpoint
+
+
+def _feed(batches: Batches) -> Any:
+    """An epoch of batches in the form in which this backend, and this process, is best fed."""
+    if keras.backend.backend() == "tensorflow":
+        return tensorflow_dataset(batches)
+    return share(batches)
 
 
 def _write_weights(model: keras.Model, path: Path) -> str:
@@ -297,7 +306,7 @@ def _cost(recipe: Recipe) -> int:
 def _evaluate(model: keras.Model, recipe: Recipe, dataset: Dataset) -> dict[str, float]:
     """Loss and accuracies on the test images."""
     figures = model.evaluate(
-        share(recipe.batches(*dataset.test)), return_dict=True, verbose=progress_verbosity()
+        _feed(recipe.batches(*dataset.test)), return_dict=True, verbose=progress_verbosity()
     )
     figures = {name: float(value) for name, value in figures.items()}
     if not all(map(math.isfinite, figures.values())):

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from keras.src.trainers.data_adapters.py_dataset_adapter import PyDatasetAdapter
 
-from smallvit.data.batches import OnDevice, split_validation
+from smallvit.data.batches import OnDevice, split_validation, tensorflow_dataset
 from smallvit.data.datasets import paint_dataset
 from smallvit.data.mixing import CutMixOrMixup
 from smallvit.data.transforms import Normalize, Resize
@@ -60,6 +60,21 @@ def test_any_number_of_workers_feeds_the_same_batches(dataset, workers):
         for index, batch in enumerate(batches):
             for mine, theirs in zip(batch, expected[index], strict=True):
                 np.testing.assert_array_equal(mine, theirs)
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="it is TensorFlow's")
+@pytest.mark.parametrize("on_device", [False, True])
+def test_a_tensorflow_dataset_is_an_epoch_of_the_batches_and_not_tuned(dataset, on_device):
+    """Tuned, it could wait up to a minute at the end of each epoch; each pass is of one epoch."""
+    recipe = dataclasses.replace(get_recipe("vit-keras"), batch_size=16).for_dataset(dataset)
+    batches = recipe.batches(*dataset.train, seed=2, on_device=on_device)
+    fed = tensorflow_dataset(batches)
+    assert not fed.options().autotune.enabled
+    assert len(fed) == len(batches) == 7
+    for epoch in (0, 1):
+        batches.epoch = epoch
+        for mine, batch in zip(fed.as_numpy_iterator(), batches, strict=True):
+            keras.tree.map_structure(np.testing.assert_array_equal, mine, batch)
 
 
 @pytest.mark.parametrize("name", ["swin-keras", "swin-fixed", "vit-keras", "vit-paper"])

@@ -252,6 +252,22 @@ def test_a_recipe_may_take_the_first_of_the_training_images_only(dataset, tmp_pa
     assert sorted(seen) == [(10, 10), (30, 30), (40, 40)]  # validation, training, test
 
 
+@pytest.mark.parametrize("workers", [0, 1])
+def test_each_epoch_has_its_own_batches(dataset, tmp_path, monkeypatch, workers):
+    asked = []
+
+    class Watched(Batches):
+        def __getitem__(self, index):
+            if self.seed is not None:
+                asked.append((self.epoch, index))
+            return super().__getitem__(index)
+
+    monkeypatch.setattr(recipes, "Batches", Watched)
+    train(TINY, dataset, tmp_path, epochs=2, session=Session(workers=workers))
+    steps = TINY.steps_per_epoch(int(0.9 * len(dataset.train[0])))
+    assert list(dict.fromkeys(asked)) == [(epoch, step) for epoch in (0, 1) for step in range(steps)]
+
+
 def test_what_is_not_recorded_is_listed_from_the_cheapest_on(finished, monkeypatch):
     costs = {"large": (3, 1), "tiny": (1, 1), "long": (1, 5), "small": (1, 2)}  # blocks, epochs
     those = {
