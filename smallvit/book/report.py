@@ -27,6 +27,7 @@ COLUMNS = (
     "time",
     "device",
 )
+PROGRESS_COLUMNS = ("recipe", "seed", "epochs", "ours", "published", "difference", "time")
 
 
 def recorded(name: str) -> list[Record]:
@@ -131,6 +132,27 @@ def gain_table(pairs: Iterable[tuple[str, str]], records: Mapping[str, Sequence[
         seeds = f"{len(before)} / {len(after)}"
         rows.append((*(f"`{name}`" for name in pair), *gains, seeds))
     return Table(("from", "to", "top-1", "top-5", "seeds"), rows)
+
+
+def progress_table(recipes: Iterable[Recipe], records: Mapping[str, Sequence[Record]]) -> Table:
+    """How far runs have come, and what was published after the same epoch, a row per run.
+
+    Both are top-1 on the validation images, in percent.
+
+    Args:
+        recipes: those whose published curve is known.
+        records: as `read_results` gives them.
+    """
+    rows = []
+    for recipe in recipes:
+        curve = published_curve(recipe.name)
+        for run in records.get(recipe.name, []):
+            epochs = len(run.history)
+            ours, published = 100 * run.history[-1]["val_top1"], 100 * curve[epochs - 1]
+            figures = (f"{ours:.2f}", f"{published:.2f}", f"{ours - published:+.2f}")
+            begun = (f"`{recipe.name}`", str(run.seed), f"{epochs} of {run.epochs}")
+            rows.append((*begun, *figures, tell_time(run.seconds)))
+    return Table(PROGRESS_COLUMNS, rows)
 
 
 def _comparable(records: Sequence[Record]) -> list[Record]:

@@ -9,6 +9,7 @@ from smallvit.book.report import (
     Table,
     draw_curves,
     gain_table,
+    progress_table,
     published_curve,
     recorded,
     results_table,
@@ -78,6 +79,19 @@ def test_what_was_not_run_or_only_begun_is_told_as_such():
     table = results_table(recipes, {"vit-keras": [begun]})
     assert row_of(table, "vit-keras")[2] == "2 of 50 epochs"
     assert row_of(table, "swin-fixed")[1:4] == ["–", report.NOT_RUN, "–"]
+
+
+def test_a_run_is_told_beside_the_published_curve_at_the_same_epoch(monkeypatch):
+    curves = {"vit-keras": [0.05, 0.1875, 0.25], "sl-vit-keras": [0.5, 0.5]}
+    monkeypatch.setattr(report, "published_curve", curves.get)
+    begun = dataclasses.replace(RUN, epochs=50, test=None)
+    further = [*RUN.history, {"epoch": 3, "val_top1": 0.2625, "seconds": 60.0}]
+    records = {"vit-keras": [begun, dataclasses.replace(begun, seed=1, history=further)]}
+    table = progress_table([get_recipe("vit-keras"), get_recipe("sl-vit-keras")], records)
+    assert table.rows == [
+        ("`vit-keras`", "0", "2 of 50", "20.00", "18.75", "+1.25", "1 h 30 min"),
+        ("`vit-keras`", "1", "3 of 50", "26.25", "25.00", "+1.25", "1 h 31 min"),
+    ]
 
 
 def test_a_run_on_other_data_or_of_fewer_epochs_is_no_reproduction():
