@@ -9,8 +9,8 @@ from keras import ops
 from smallvit.layers.sizes import Size, clamp_window, pad_to_multiple, to_pair
 
 MASKED = -100.0
-"""What a window mask adds to a forbidden score, and the most that counts as forbidden: after the
-softmax nothing is left of it in float32."""
+"""What a window mask gives a pair that may not attend, as published, and the most that counts as
+forbidden. What attention adds to such a pair's score is `DIAGONAL`."""
 
 DIAGONAL = -10_000.0
 """What the diagonal mask adds to a token's score with itself. A learnt temperature can make that

@@ -213,7 +213,8 @@ SWIN_FIXED = replace(
 SWIN_STEPS = [
     *(SWIN_KERAS, SWIN_DROP_PATH, SWIN_CROP, SWIN_SHUFFLE, SWIN_NORMALIZE, SWIN_FIXED),
 ]
-"""From the Keras example's Swin to one without its faults, one change at a time."""
+"""From the Keras example's Swin to one without its faults, one change at a time; the last step
+brings the schedule and its decay together."""
 
 _VIT_EXAMPLE = "Keras code example 'Train a Vision Transformer on small datasets'"
 VIT_KERAS = Recipe(
