@@ -41,7 +41,7 @@ class Batches(keras.utils.PyDataset):
             to prepare them in this one.
         on_device: whether to leave to an `OnDevice`, in training, what a device can do.
 
-    Each batch is float32 images `(batch, size, size, 3)` and float32 labels
+    Each batch is float32 images `(batch, height, width, 3)` and float32 labels
     `(batch, num_classes)`, one-hot or mixed; in place of the images, what `defer` returns.
     """
 
@@ -68,7 +68,7 @@ class Batches(keras.utils.PyDataset):
         training = seed is not None
         self.shuffle, self.passes = shuffle and training, passes if training else 1
         self._prepare = defer if training and on_device else prepare
-        self._ahead: dict[int, Future] = {}
+        self._ahead: dict[tuple[int, int], Future] = {}  # by epoch and index
 
     def __len__(self) -> int:
         return steps_per_epoch(len(self.images), self.batch_size, self.passes)
@@ -84,9 +84,10 @@ class Batches(keras.utils.PyDataset):
 
     def _made_ahead(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         for later in range(index, min(index + AHEAD, len(self))):
-            if later not in self._ahead:
-                self._ahead[later] = self.pool.submit(self._prepare, *self._ingredients(later))
-        return self._ahead.pop(index).result()
+            if (self.epoch, later) not in self._ahead:
+                future = self.pool.submit(self._prepare, *self._ingredients(later))
+                self._ahead[self.epoch, later] = future
+        return self._ahead.pop((self.epoch, index)).result()
 
     def _ingredients(self, index: int) -> tuple:
         """The arguments of `prepare`, or `defer`, for a batch."""
@@ -108,7 +109,7 @@ class OnDevice(keras.Model):
     """A model that does in its own compiled steps what `Batches` on a device leave to it.
 
     Called with what `defer` returns in place of the images, it finishes these first; images
-    `(batch, size, size, 3)`, as evaluation has them, go to the model as they are.
+    `(batch, height, width, 3)`, as evaluation has them, go to the model as they are.
 
     Args:
         model: gets the images. Its variables are the only ones.

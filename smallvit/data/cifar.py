@@ -138,7 +138,7 @@ def load_cifar(form: Cifar, data_dir: str | os.PathLike | None = None) -> tuple[
     Source: Krizhevsky 2009, "Learning Multiple Layers of Features from Tiny Images".
     """
     data_dir = data_dir or os.environ.get("SMALLVIT_DATA")
-    with one_sentence(data_dir):
+    with one_sentence(data_dir or form.archive):
         path = _find(form, Path(data_dir).expanduser()) if data_dir else _download(form)
         if path.suffix == ".npz":
             return *_read_npz(form, path), False

@@ -87,7 +87,7 @@ def load_dataset(
 
     Returns:
         The dataset. Its name is the one asked for; `unverified-cifar100` or `unverified-cifar10`
-        if the content is not the published one; or `folder:` and the folder's own name.
+        if the content is not known to be the published one; or `folder:` and the folder's own name.
 
     Raises:
         DataError: if it cannot be had; the message says why and what to do.
@@ -97,7 +97,8 @@ def load_dataset(
     if name in _CIFAR:
         form, contents = _CIFAR[name]
         train, test, published = load_cifar(form, data_dir)
-        published = published or (content_fingerprint(*train, *test) == contents)
+        if contents and not published:
+            published = content_fingerprint(*train, *test) == contents
         name = name if published else f"unverified-{name}"
         return Dataset(name, form.classes, train, test, published=published)
     folder = Path(name).expanduser()

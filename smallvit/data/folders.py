@@ -34,7 +34,8 @@ def read_image(path: str | Path, image_size: Size) -> np.ndarray:
     height, width = to_pair(image_size, "image_size")
     try:
         with Image.open(path) as image:
-            image.draft("RGB", (2 * width, 2 * height))  # Decodes large JPEGs at a smaller scale.
+            side = 2 * max(height, width)  # Of either axis: the photograph may lie on its side.
+            image.draft("RGB", (side, side))  # Decodes large JPEGs at a smaller scale.
             upright = ImageOps.exif_transpose(image)
             if upright.mode.startswith("I"):  # 16 bits per pixel, which `convert` would cut off.
                 upright = Image.fromarray((np.asarray(upright) / 257).astype(np.uint8))

@@ -54,7 +54,7 @@ def cutmix(
     rows, columns = slice(top, top + height), slice(left, left + width)
     mixed = images.copy()
     mixed[:, rows, columns] = images[order, rows, columns]
-    share = 1 - height * width / (images.shape[1] * images.shape[2])
+    share = _share_outside(box, *images.shape[1:3])
     return mixed, _blend_labels(labels, share, order)
 
 
@@ -125,7 +125,10 @@ class CutMixOrMixup:
     def __call__(
         self, images: np.ndarray, labels: np.ndarray, rng: np.random.Generator
     ) -> tuple[np.ndarray, np.ndarray]:
-        return _mix(images, labels, *self.draw(images.shape, rng))
+        share, box, order = self.draw(images.shape, rng)
+        if box:
+            return cutmix(images, labels, box, order)
+        return mixup(images, labels, share, order)
 
     def draw(
         self, shape: tuple[int, ...], rng: np.random.Generator
@@ -148,18 +151,16 @@ class CutMixOrMixup:
     ) -> tuple[tuple[np.ndarray, ...], np.ndarray]:
         """Mix the labels of images `(n, height, width)`; for these, return what `mix` takes."""
         count, *sides = shape
-        share, box, order = drawn = self.draw(shape, rng)
-        _, labels = _mix(np.empty((*shape, 0), "float32"), labels, *drawn)
+        share, box, order = self.draw(shape, rng)
+        labels = _blend_labels(labels, _share_outside(box, *sides) if box else share, order)
         boxes = np.tile(box or (0, 0, *sides), (count, 1))
         return (np.full(count, 0.0 if box else share), boxes, order), labels
 
 
-def _mix(
-    images: np.ndarray, labels: np.ndarray, share: float, box: Box | None, order: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    if box:
-        return cutmix(images, labels, box, order)
-    return mixup(images, labels, share, order)
+def _share_outside(box: Box, height: int, width: int) -> float:
+    """Fraction of an image's area that lies outside a box."""
+    *_, rows, columns = box
+    return float(1 - rows * columns / (height * width))
 
 
 def _blend(values: Any, share: Any, order: Any, xp: ModuleType = np) -> Any:

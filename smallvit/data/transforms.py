@@ -31,14 +31,21 @@ class Transform:
     def __call__(self, images: np.ndarray, rng: np.random.Generator | None) -> np.ndarray:
         fits = self.dtype is None or (images.dtype == self.dtype and images.shape[-1] == 3)
         if images.ndim != 4 or not fits:
+            advice = "give it a batch of RGB images" if self.dtype else "give it a batch"
+            if self.dtype not in (None, images.dtype):
+                place = "before" if self.dtype == "uint8" else "after"
+                advice = f"put it {place} Normalize, which turns uint8 into float32"
             raise ValueError(
-                f"{type(self).__name__} takes {self.dtype or 'any'} images (n, height, width, 3); "
-                f"got {images.dtype} {images.shape}: Normalize turns uint8 into float32."
+                f"{type(self).__name__} takes {self.dtype or 'any'} images (n, height, width, "
+                f"{3 if self.dtype else 'channels'}); got {images.dtype} {images.shape}: {advice}."
             )
         return self.apply(images, self.draw(images.shape, rng))
 
     def draw(self, shape: tuple[int, ...], rng: np.random.Generator | None) -> Any:
-        """Draw an array `(n, ...)` for images of the shape `(n, height, width, channels)`."""
+        """Draw what `apply` takes for images of the shape `(n, height, width, channels)`.
+
+        Arrays `(n, ...)`, or `None` if nothing is random.
+        """
 
     def apply(self, images: Any, drawn: Any, xp: ModuleType = np) -> Any:
         """Return the images, changed as drawn; those given stay as they are."""

@@ -30,9 +30,8 @@ def attend(
         key: tensor of the query's shape.
         value: tensor `(batch * num_windows, num_tokens, num_heads, value_dim)`.
         bias: added to the scores; broadcasts to `(1, num_heads, num_tokens, num_tokens)`.
-        mask: added to the scores, too: finite floats `(num_windows, num_tokens, num_tokens)`, as
-            `to_additive` makes them. -100 or less forbids a pair. Without a mask, `num_windows` is
-            1.
+        mask: added to the scores, too: floats `(num_windows, num_tokens, num_tokens)`, of which
+            -100 or less forbids a pair. Without a mask, `num_windows` is 1.
         dropout: applied to the attention weights before they mix the values.
 
     Returns:

@@ -26,6 +26,7 @@ from smallvit.layers.sizes import (
     to_count,
     to_pair,
     to_positive,
+    to_rate,
 )
 from smallvit.layers.windows import crop_grid, pad_grid, roll_grid, window_partition, window_reverse
 
@@ -52,9 +53,7 @@ class DropPath(Layer):
 
     def __init__(self, rate: float, seed: int | None = None, **kwargs: Any):
         super().__init__(**kwargs)
-        if not 0 <= rate < 1:
-            raise ValueError(f"rate must be at least 0 and less than 1; got {rate}.")
-        self.rate = rate
+        self.rate = to_rate(rate, "rate")
         self.seed_generator = keras.random.SeedGenerator(seed) if rate else None
         self.built = True
 
@@ -62,7 +61,10 @@ class DropPath(Layer):
         if not training or not self.rate:
             return x
         per_sample = (ops.shape(x)[0],) + (1,) * (len(x.shape) - 1)
-        return keras.random.dropout(x, self.rate, per_sample, seed=self.seed_generator)
+        # In float32, since bfloat16 would round the random numbers to multiples of 1/128.
+        ones = ops.ones(per_sample, "float32")
+        factor = keras.random.dropout(ones, self.rate, per_sample, seed=self.seed_generator)
+        return x * ops.cast(factor, x.dtype)
 
 
 class Mlp(Composite):

@@ -16,7 +16,8 @@ class Dense(layers.Dense):
     one that scales with a fan (`VarianceScaling` and its kin) draws the bias as one row of a
     kernel. `VarianceScaling(1 / 3, "fan_in", "uniform")` for kernel and bias is then the default
     of `torch.nn.Linear`: both are uniform between -1 and 1 times `fan_in ** -0.5`. Arguments are
-    Keras's; initializers are copied, so that layers that share one do not share values.
+    Keras's; initializers are copied, so that layers that share one without a seed do not share
+    values.
     """
 
     def __init__(

@@ -9,12 +9,11 @@ from keras import ops
 from smallvit.layers.sizes import Size, clamp_window, pad_to_multiple, to_pair
 
 MASKED = -100.0
-"""What a window mask gives a pair that may not attend, as published, and the most that counts as
-forbidden. What attention adds to such a pair's score is `DIAGONAL`."""
+"""What a window mask holds for a pair that may not attend, as published. This or less forbids."""
 
-DIAGONAL = -10_000.0
-"""What the diagonal mask adds to a token's score with itself. A learnt temperature can make that
-score far larger than `MASKED`; this is more than any score makes up for, and finite in float16."""
+FORBIDDEN = -10_000.0
+"""What attention adds to the score of such a pair: more than any score makes up for, a learnt
+temperature's included, and finite in float16."""
 
 
 def get_attn_mask(
@@ -66,7 +65,7 @@ def get_diagonal_mask(num_tokens: int) -> np.ndarray:
 
     Source: Lee, Lee and Song 2021 (arXiv 2112.13492), "Locality Self-Attention".
     """
-    return np.where(np.eye(num_tokens, dtype=bool), DIAGONAL, 0.0).astype("float32")[None]
+    return np.where(np.eye(num_tokens, dtype=bool), FORBIDDEN, 0.0).astype("float32")[None]
 
 
 def to_additive(attn_mask: Any, query: Any) -> Any:
@@ -77,7 +76,7 @@ def to_additive(attn_mask: Any, query: Any) -> Any:
         query: tensor `(batch * num_windows, N, num_heads, key_dim)`.
 
     Returns:
-        Tensor `(num_windows, N, N)` of the query's dtype, at least -10,000 and so finite.
+        Tensor `(num_windows, N, N)` of the query's dtype.
 
     Raises:
         ValueError: if the mask has another shape, or holds integers.
@@ -94,26 +93,25 @@ def to_additive(attn_mask: Any, query: Any) -> Any:
         raise ValueError(f"attn_mask's {num_windows} windows do not divide {sequences} sequences.")
     kind = keras.backend.standardize_dtype(mask.dtype)
     if kind == "bool":
-        mask = ops.where(mask, 0.0, DIAGONAL)
+        mask = ops.where(mask, 0.0, FORBIDDEN)
     elif not keras.backend.is_float_dtype(kind):
         raise ValueError(
             "attn_mask must hold booleans (True: may attend) or floats (added to the scores); "
             f"got {kind}."
         )
-    mask = ops.cast(mask, query.dtype)
-    return ops.where(mask > MASKED, mask, ops.cast(DIAGONAL, query.dtype))
+    return ops.cast(mask, query.dtype)
 
 
 def masked_softmax(scores: Any, mask: Any) -> Any:
     """Attention weights under an additive mask; 0 for a token that may attend to none.
 
     From scores `(batch * num_windows, num_heads, N, N)` and a mask `(num_windows, N, N)`, of which
-    -100 or less forbids, to weights `(batch, num_windows, num_heads, N, N)`. Without a mask, there
-    is one window.
+    -100 or less forbids, whatever the score, to weights `(batch, num_windows, num_heads, N, N)`.
+    Without a mask, there is one window.
     """
     if mask is None:
         return ops.softmax(scores)[:, None]
-    mask = mask[:, None]  # for all heads
+    mask = ops.where(mask > MASKED, mask, ops.cast(FORBIDDEN, mask.dtype))[:, None]  # for all heads
     may_attend = ops.max(mask, axis=-1, keepdims=True) > MASKED
     by_window = ops.reshape(scores, (-1, ops.shape(mask)[0], *scores.shape[1:]))
     return ops.softmax(by_window + mask) * ops.cast(may_attend, mask.dtype)

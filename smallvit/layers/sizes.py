@@ -41,6 +41,7 @@ def to_number(value: Any, name: str, fits: Callable[[float], bool], range_: str)
 
 
 to_positive = partial(to_number, fits=lambda x: 0 < x < 1e9, range_="above 0")
+to_rate = partial(to_number, fits=lambda x: 0 <= x < 1, range_="of at least 0 and less than 1")
 
 
 def to_choice(value: Any, name: str, choices: Sequence) -> Any:

@@ -1,4 +1,4 @@
-"""What the configurations of models share: fields, and a check of every field."""
+"""What the configurations of models share: fields, and a check of all but the initializers."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 
 import numpy as np
 
-from smallvit.layers.sizes import Size, to_choice, to_count, to_number, to_pair, to_positive
+from smallvit.layers.sizes import Size, to_choice, to_count, to_pair, to_positive, to_rate
 
 
 def _to_size(value: Any, name: str) -> Size:
@@ -25,7 +25,6 @@ def _to_tuple(values: Any, name: str, check: Callable, length: int | None = None
 
 
 _to_natural = partial(to_count, minimum=0)
-_to_rate = partial(to_number, fits=lambda x: 0 <= x < 1, range_="of at least 0 and less than 1")
 
 # A type and what turns a value into one of it, or refuses the value in one sentence.
 Extent = Annotated[Size, _to_size]
@@ -34,13 +33,13 @@ CountOrZero = Annotated[int, _to_natural]
 Counts = Annotated[tuple[int, ...], partial(_to_tuple, check=to_count)]
 CountsOrZeros = Annotated[tuple[int, ...], partial(_to_tuple, check=_to_natural)]
 Positive = Annotated[float, to_positive]
-Rate = Annotated[float, _to_rate]
-Rates = Annotated[tuple[float, float], partial(_to_tuple, check=_to_rate, length=2)]
+Rate = Annotated[float, to_rate]
+Rates = Annotated[tuple[float, float], partial(_to_tuple, check=to_rate, length=2)]
 
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """The fields that every model has, and a check of all fields.
+    """The fields that every model has, and a check of all that have a type.
 
     Args:
         image_size: height and width of an image, in pixels.

@@ -1,4 +1,5 @@
 import dataclasses
+from concurrent.futures import ThreadPoolExecutor
 
 import keras
 import numpy as np
@@ -60,6 +61,16 @@ def test_any_number_of_workers_feeds_the_same_batches(dataset, workers):
         for index, batch in enumerate(batches):
             for mine, theirs in zip(batch, expected[index], strict=True):
                 np.testing.assert_array_equal(mine, theirs)
+
+
+def test_what_was_made_ahead_is_not_taken_for_another_epochs(dataset):
+    with ThreadPoolExecutor(1) as pool:
+        batches = TINY.batches(*dataset.train, seed=5, pool=pool)
+        batches[0]
+        batches.epoch = 1
+        expected = TINY.batches(*dataset.train, seed=5, first_epoch=1)[1]
+        for mine, theirs in zip(batches[1], expected, strict=True):
+            np.testing.assert_array_equal(mine, theirs)
 
 
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="it is TensorFlow's")

@@ -65,6 +65,16 @@ def test_a_dataset_that_does_not_fit_into_memory_gets_one_sentence(tmp_path, mon
         load_dataset("cifar10" if "cifar" in reader else tmp_path, tmp_path)
 
 
+def test_a_download_that_does_not_fit_into_memory_is_named(monkeypatch):
+    def exhaust(*_):
+        raise MemoryError
+
+    monkeypatch.delenv("SMALLVIT_DATA", raising=False)
+    monkeypatch.setattr("smallvit.data.cifar._download", exhaust)
+    with pytest.raises(DataError, match=r"^cifar-10-python.tar.gz does not fit into memory"):
+        load_dataset("cifar10")
+
+
 @pytest.mark.parametrize("name", ["cifar100", "cifar10"])
 def test_painted_images_do_not_pass_for_the_published_ones(tmp_path, name):
     images, labels = shapes100(20, 0)

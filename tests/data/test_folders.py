@@ -115,6 +115,17 @@ def test_a_large_image_is_averaged_and_not_sampled(tmp_path, rng):
     assert np.abs(read_image(tmp_path / "noise.png", 8).astype(float) - 127.5).max() < 30
 
 
+def test_a_photograph_that_lies_on_its_side_keeps_its_detail(tmp_path):
+    stripes = np.zeros((3200, 400, 3), np.uint8)
+    stripes[:, ::4] = stripes[:, 1::4] = 255
+    note = Image.Exif()
+    note[0x0112] = 6  # stored a quarter turn to the left
+    Image.fromarray(np.rot90(stripes)).save(tmp_path / "photo.jpg", exif=note)
+    Image.fromarray(stripes).save(tmp_path / "upright.jpg")
+    lying, upright = (read_image(tmp_path / f"{n}.jpg", (8, 200)) for n in ("photo", "upright"))
+    assert lying.std() > 0.9 * upright.std() > 50
+
+
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_photographs_come_upright(tmp_path, orientation):
     upright = np.zeros((16, 16, 3), np.uint8)

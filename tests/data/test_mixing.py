@@ -31,8 +31,11 @@ def test_mixup_at_the_ends_is_one_of_the_two(rng, share):
 
 def test_a_numpy_share_does_not_widen_the_arrays(rng):
     images, labels, order = batch(rng)
-    mixed, weights = mixup(images, labels, np.float64(0.3), order)
-    assert mixed.dtype == weights.dtype == "float32"
+    for mixed, weights in (
+        mixup(images, labels, np.float64(0.3), order),
+        cutmix(images, labels, tuple(np.array([1, 2, 3, 4])), order),
+    ):
+        assert mixed.dtype == weights.dtype == "float32"
 
 
 @pytest.mark.parametrize("box", [(2, 3, 4, 6), (0, 0, 8, 10), (5, 9, 3, 1), (3, 3, 0, 0)])

@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 from keras import ops
 
+from smallvit.data.autoaugment import AutoAugment
 from smallvit.data.datasets import CIFAR100_MEAN, CIFAR100_STD
 from smallvit.data.transforms import (
     UNIT_RANGE,
@@ -60,6 +61,17 @@ def test_images_of_another_form_are_refused(transform, photos, floats):
         wrong += [floats] if isinstance(transform, Normalize) else [photos]
     for images in wrong:
         with pytest.raises(ValueError, match=rf"takes .* \(n, .*; got {images.dtype} \("):
+            transform(images, np.random.default_rng(0))
+
+
+def test_the_refusal_says_what_to_do(photos, floats):
+    for transform, images, advice in [
+        (AutoAugment(), floats, "put it before Normalize, which"),
+        (Resize(72), photos, "put it after Normalize, which"),
+        (Resize(72), floats[..., :1], "give it a batch of RGB images"),
+        (RandomFlip(), photos[0], "give it a batch"),
+    ]:
+        with pytest.raises(ValueError, match=rf"\): {advice}[^\n]*\.$"):
             transform(images, np.random.default_rng(0))
 
 

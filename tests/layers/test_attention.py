@@ -284,6 +284,15 @@ def test_a_mask_per_sample_can_be_an_input(rng):
 
 
 @pytest.mark.parametrize("forbidden", [-100.0, -np.inf])
+def test_a_large_score_does_not_lift_the_mask_of_attend(forbidden):
+    key = 20 * np.eye(2, dtype="float32")[None, :, None]  # (1, 2, 1, 2)
+    mask = np.where(np.eye(2), 0.0, forbidden).astype("float32")[None]
+    arguments = map(ops.convert_to_tensor, (key[:, ::-1], key, key))  # each likes the other best
+    _, weights = attend(*arguments, mask=ops.convert_to_tensor(mask))
+    np.testing.assert_array_equal(ops.convert_to_numpy(weights)[0, 0, 0], np.eye(2))
+
+
+@pytest.mark.parametrize("forbidden", [-100.0, -np.inf])
 def test_a_large_score_does_not_lift_a_mask(forbidden):
     layer, x = SelfAttention(1, qkv_bias=False), np.eye(2, dtype="float32")[None]
     layer.build(x.shape)

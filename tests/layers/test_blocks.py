@@ -133,9 +133,17 @@ def test_drop_path_is_off_at_inference_and_at_rate_zero(rng, rate, training):
     np.testing.assert_array_equal(ops.convert_to_numpy(y), x)
 
 
-@pytest.mark.parametrize("rate", [-0.1, 1.0])
+def test_drop_path_drops_as_often_in_bfloat16():
+    layer, x = DropPath(0.009, seed=1, dtype="bfloat16"), np.ones((100_000, 1))
+    y = layer(ops.cast(x, "bfloat16"), training=True)
+    dropped = 1 - np.count_nonzero(ops.convert_to_numpy(ops.cast(y, "float32"))) / len(x)
+    assert keras.backend.standardize_dtype(y.dtype) == "bfloat16"
+    assert abs(dropped - 0.009) < 4 * (0.009 * 0.991 / len(x)) ** 0.5  # four standard errors
+
+
+@pytest.mark.parametrize("rate", [-0.1, 1.0, "0.1"])
 def test_drop_path_refuses_a_rate_out_of_range(rate):
-    with pytest.raises(ValueError, match="rate must be at least 0 and less than 1"):
+    with pytest.raises(ValueError, match="rate must be a number of at least 0 and less than 1"):
         DropPath(rate)
 
 
