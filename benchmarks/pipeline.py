@@ -28,11 +28,14 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--batches", type=int, default=40, help="to measure (default: 40)")
     parser.add_argument("--steps", type=int, default=4, help="to train (default: 4)")
     chosen = parser.parse_args(arguments)
+    if chosen.steps >= chosen.batches:
+        parser.error("--steps must be less than --batches")
     recipe = get_recipe(chosen.recipe)
-    dataset = paint_dataset(chosen.batches * recipe.batch_size // recipe.passes, 1)
+    dataset = paint_dataset(-(-chosen.batches * recipe.batch_size // recipe.passes), 1)
     recipe = recipe.for_dataset(dataset)
     model = build_model(recipe)
     compile_model(model, recipe, len(dataset.train[0]))
+    model.train_on_batch(*recipe.batches(*dataset.train, seed=0)[0])  # compiles
     print(f"{recipe.name}, batches of {recipe.batch_size}")
     for workers in chosen.workers:
         with start_workers(workers) as pool:
@@ -57,7 +60,6 @@ def images_a_second(batches: Batches) -> float:
 def waiting_share(model: Any, batches: Batches, steps: int) -> float:
     """Share of the time of some training steps in which the next batch was not there yet."""
     supply = iter(batches)
-    model.train_on_batch(*next(supply))  # compiles
     waited, started = 0.0, time.perf_counter()
     for _ in range(steps):
         asked = time.perf_counter()

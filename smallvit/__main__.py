@@ -109,7 +109,7 @@ def _import_keras(stderr: int) -> None:
 
 def _stop_at_once(stderr: int) -> NoReturn:
     """End the process while it imports and loads, with nothing to save or to clean up."""
-    os.write(stderr, b"\nStopped before training began.\n")
+    os.write(stderr, b"\nStopped; nothing was trained.\n")
     os._exit(130)
 
 
@@ -159,8 +159,9 @@ def _add_session_arguments(parser: argparse.ArgumentParser) -> None:
     """What `train` and `reproduce` share: where CIFAR is, how to carry out the run."""
     about = "folder or file with CIFAR (default: $SMALLVIT_DATA, then Keras's download, 169 MB)"
     parser.add_argument("--data", help=about)
-    about = "float32, mixed_bfloat16 or mixed_float16 (default: float32 on a CPU, else what suits)"
-    parser.add_argument("--precision", help=about)
+    about = "of the computation (default: float32 on a CPU, else what suits)"
+    precisions = ("float32", "mixed_bfloat16", "mixed_float16")  # `PRECISIONS`, without Keras
+    parser.add_argument("--precision", choices=precisions, help=about)
     about = "stop after an epoch if the next would end later than this"
     parser.add_argument("--time-limit", type=_minutes, metavar="MINUTES", help=about)
     about = "optimizer steps per call of Keras (default: 16 on an accelerator, else 1)"
@@ -315,7 +316,8 @@ def _predict(chosen: argparse.Namespace) -> int:
     record, model = load_run(chosen.record)
     for image in chosen.images:
         ranked = predict(record, model, image)[: chosen.top]
-        print(f"{image}: " + ", ".join(f"{name} {100 * share:.1f} %" for name, share in ranked))
+        shares = ", ".join(f"{name} {100 * share:.1f} %" for name, share in ranked)
+        print(f"{image}: {shares}", flush=True)
     return 0
 
 

@@ -25,6 +25,7 @@ from smallvit.training.files import OtherRunError
 from smallvit.training.pretrained import load_run
 from smallvit.training.recipes import RECIPES
 from smallvit.training.records import read_record, results_folder, write_record
+from smallvit.training.runtime import PRECISIONS
 
 
 @pytest.fixture
@@ -185,6 +186,7 @@ def test_reproduce_begins_no_recipe_when_the_time_is_over(tmp_path, capsys, monk
         *(("--workers", value, "must be at least 0") for value in ("-1", "many")),
         ("--steps-per-call", "0", "must be at least 1"),
         ("--seed", "-1", "must be at least 0"),
+        *(("--precision", "float8", name) for name in PRECISIONS),
         ("--colour", "red", "unrecognized arguments"),
     ],
 )
@@ -252,7 +254,7 @@ def test_an_interrupt_while_keras_is_imported_ends_in_one_line(tmp_path):
         process.stdout.readline()
         process.send_signal(signal.SIGINT)
         assert process.wait(timeout=60) == 130
-        assert process.stderr.read() == b"\nStopped before training began.\n"
+        assert process.stderr.read() == b"\nStopped; nothing was trained.\n"
 
 
 def test_an_interrupt_in_training_ends_in_one_line(tmp_path, capsys, monkeypatch):

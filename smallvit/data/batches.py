@@ -1,6 +1,9 @@
 """From a dataset to a model's batches."""
 
+import contextlib
 import sys
+import threading
+from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from functools import lru_cache
@@ -16,7 +19,7 @@ AHEAD = 16
 """Batches that workers prepare before the model asks for them. Keras's own workers are not used:
 on JAX they lose a batch when the model is built in `fit`."""
 
-WORKER_KILLED = "A worker process was killed, perhaps for want of memory; going on without workers."
+WORKER_KILLED = "A worker process has ended, perhaps for want of memory; going on without workers."
 
 
 class Batches(keras.utils.PyDataset):
@@ -130,31 +133,57 @@ class OnDevice(keras.Model):
         return self.model(inputs, training=training)
 
 
-def tensorflow_dataset(batches: keras.utils.PyDataset) -> Any:
-    """One epoch of the batches as a `tf.data.Dataset` that TensorFlow does not tune as it runs.
+@contextlib.contextmanager
+def tensorflow_datasets(*sets: keras.utils.PyDataset) -> Iterator[list]:
+    """Give batches to TensorFlow as `tf.data.Dataset`s that it does not tune as it runs.
 
-    It tunes the one that Keras would make, and then, when an epoch ends, can wait up to a minute
-    for the thread that does so. Nothing calls `on_epoch_end` of the batches.
+    It tunes those that Keras would make, and then, when an epoch ends, can wait up to a minute for
+    the thread that does so. TensorFlow asks for batches in a thread of its own. When this context
+    ends, the batch under way is finished and no other begun: a Python that ends meanwhile would
+    wait for that thread for ever. Nothing calls `on_epoch_end` of the batches.
 
     Args:
-        batches: arrays `(batch, ...)`, nested or not, as many in each.
+        *sets: batches of arrays `(batch, ...)`, nested or not, as many in each.
+
+    Raises:
+        Exception: what making a batch raised, in place of what TensorFlow makes of it.
     """
     import tensorflow as tf
+
+    making, ended, faults = threading.Lock(), threading.Event(), []
+    options = tf.data.Options()
+    options.autotune.enabled = False
+
+    def make(batches: keras.utils.PyDataset) -> Iterator:
+        for index in range(len(batches)):
+            with making:
+                if ended.is_set():
+                    return
+                try:
+                    batch = batches[index]
+                except Exception as error:
+                    faults.append(error)
+                    raise
+            yield batch
 
     def specify(array: np.ndarray) -> tf.TensorSpec:
         return tf.TensorSpec((None, *array.shape[1:]), array.dtype)
 
-    options = tf.data.Options()
-    options.autotune.enabled = False
-    return (
-        tf.data.Dataset.from_generator(
-            lambda: map(batches.__getitem__, range(len(batches))),
-            output_signature=keras.tree.map_structure(specify, batches[0]),
-        )
-        .prefetch(2)
-        .apply(tf.data.experimental.assert_cardinality(len(batches)))
-        .with_options(options)
-    )
+    def to_dataset(batches: keras.utils.PyDataset) -> tf.data.Dataset:
+        signature = keras.tree.map_structure(specify, batches[0])
+        made = tf.data.Dataset.from_generator(lambda: make(batches), output_signature=signature)
+        counted = tf.data.experimental.assert_cardinality(len(batches))
+        return made.prefetch(2).apply(counted).with_options(options)
+
+    try:
+        yield [to_dataset(batches) for batches in sets]
+    except tf.errors.OpError:
+        if faults:
+            raise faults[0] from None
+        raise
+    finally:
+        with making:
+            ended.set()
 
 
 def steps_per_epoch(num_images: int, batch_size: int, passes: int = 1) -> int:

@@ -4,12 +4,12 @@ import dataclasses
 import math
 import shutil
 from collections.abc import Collection
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any
 
 import keras
 
-from smallvit.data.batches import Batches, OnDevice, split_validation, tensorflow_dataset
+from smallvit.data.batches import Batches, OnDevice, split_validation, tensorflow_datasets
 from smallvit.data.datasets import Dataset
 from smallvit.data.workers import start_workers
 from smallvit.layers.sizes import to_count
@@ -63,7 +63,11 @@ def build_model(recipe: Recipe) -> keras.Model:
 def build_schedule(
     recipe: Recipe, num_images: int
 ) -> float | keras.optimizers.schedules.CosineDecay:
-    """The recipe's learning rate, constant or by steps, for so many training images."""
+    """The recipe's learning rate, constant or by steps, for so many training images.
+
+    Raises:
+        ValueError: if a rate by steps is asked for, and the images make no batch.
+    """
     if recipe.schedule is None:
         return recipe.learning_rate
     steps = recipe.epochs * recipe.steps_per_epoch(num_images)
@@ -140,7 +144,7 @@ def train(
         TrainingError: if `out` holds a run of this recipe and seed with other settings or a
             damaged state, or cannot be written to; if another process is at this run; or if the
             loss is not finite.
-        ValueError: if seed or epochs are out of range.
+        ValueError: if seed or epochs are out of range, or the images make no batch.
     """
     seed = to_count(seed, "seed", minimum=0)
     if seed >= 2**32:
@@ -264,23 +268,24 @@ def _fit(
     with start_workers(session.workers) as pool:
         training = recipe.batches(*train_split, pool=pool, **begin)
         validation = recipe.batches(*validation_split, pool=pool)
-        model.fit(
-            _feed(training),
-            validation_data=_feed(validation),
-            initial_epoch=first_epoch,
-            epochs=recipe.epochs,
-            shuffle=False,  # `Batches` sees to the order
-            callbacks=[EpochSeed(seed, training), checkpoint, keeper],
-            verbose=progress_verbosity(),
-        )
+        with _feeding(training, validation) as (to_train_on, to_validate_with):
+            model.fit(
+                to_train_on,
+                validation_data=to_validate_with,
+                initial_epoch=first_epoch,
+                epochs=recipe.epochs,
+                shuffle=False,  # `Batches` sees to the order
+                callbacks=[EpochSeed(seed, training), checkpoint, keeper],
+                verbose=progress_verbosity(),
+            )
     return model, checkpoint
 
 
-def _feed(batches: Batches) -> Any:
-    """An epoch of batches in the form in which this backend, and this process, is best fed."""
+def _feeding(*sets: Batches) -> AbstractContextManager[list]:
+    """Batches in the form in which this backend, and this process, is best fed."""
     if keras.backend.backend() == "tensorflow":
-        return tensorflow_dataset(batches)
-    return share(batches)
+        return tensorflow_datasets(*sets)
+    return nullcontext([share(batches) for batches in sets])
 
 
 def _write_weights(model: keras.Model, path: Path) -> str:
@@ -305,9 +310,8 @@ def _cost(recipe: Recipe) -> int:
 
 def _evaluate(model: keras.Model, recipe: Recipe, dataset: Dataset) -> dict[str, float]:
     """Loss and accuracies on the test images."""
-    figures = model.evaluate(
-        _feed(recipe.batches(*dataset.test)), return_dict=True, verbose=progress_verbosity()
-    )
+    with _feeding(recipe.batches(*dataset.test)) as (test,):
+        figures = model.evaluate(test, return_dict=True, verbose=progress_verbosity())
     figures = {name: float(value) for name, value in figures.items()}
     if not all(map(math.isfinite, figures.values())):
         raise TrainingError(f"The figures on the test images are not finite: {figures}.")
@@ -323,5 +327,7 @@ def _splits(recipe: Recipe, dataset: Dataset) -> tuple:
 
 def _batch_sizes(recipe: Recipe, dataset: Dataset) -> set[int]:
     """Images that a batch can have, the last of an epoch included."""
-    parts = (*_splits(recipe, dataset), dataset.test)
+    train_split, *parts = (*_splits(recipe, dataset), dataset.test)
+    if recipe.passes == 1:  # With more, the last, smaller batch is dropped.
+        parts.append(train_split)
     return {recipe.batch_size, *(len(images) % recipe.batch_size for images, _ in parts)}

@@ -34,7 +34,8 @@ class Session:
             the CPU's cores. Needs JAX. Where Keras's `KERAS_DISTRIBUTION_*` variables are set, over
             several processes, with one device per process on CPUs.
         workers: processes that prepare batches; `None` for all cores but one, at most 8, on an
-            accelerator, and 0 on a CPU, whose cores the model needs.
+            accelerator, and 0 on a CPU, whose cores the model needs. Each imports the script that
+            trains, which must do so under `if __name__ == "__main__":`.
         augment: `"host"`, or `"device"` to let the compiled training step do what is done to
             images, but for AutoAugment and what comes before it. Not tried on a GPU.
         time_limit: seconds after which to stop, to be resumed later; `None` for no limit.

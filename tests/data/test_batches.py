@@ -1,4 +1,7 @@
 import dataclasses
+import subprocess
+import sys
+import textwrap
 from concurrent.futures import ThreadPoolExecutor
 
 import keras
@@ -6,12 +9,44 @@ import numpy as np
 import pytest
 from keras.src.trainers.data_adapters.py_dataset_adapter import PyDatasetAdapter
 
-from smallvit.data.batches import OnDevice, split_validation, tensorflow_dataset
+from smallvit.data.batches import OnDevice, split_validation, tensorflow_datasets
 from smallvit.data.datasets import paint_dataset
 from smallvit.data.mixing import CutMixOrMixup
 from smallvit.data.transforms import Normalize, Resize
 from smallvit.data.workers import start_workers
 from smallvit.training.recipes import get_recipe
+
+on_tensorflow = pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="its own feed")
+
+INTERRUPTED = """
+    import time
+
+    import keras
+    import numpy as np
+
+    from smallvit.data.batches import tensorflow_datasets
+
+
+    class Slow(keras.utils.PyDataset):
+        def __len__(self):
+            return 50
+
+        def __getitem__(self, index):
+            time.sleep(0.3)
+            return np.zeros((2, 3), "float32"), np.zeros((2, 1), "float32")
+
+
+    class Interrupt(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            print("fed")
+            raise KeyboardInterrupt
+
+
+    model = keras.Sequential([keras.layers.Dense(1)])
+    model.compile(loss="mse")
+    with tensorflow_datasets(Slow()) as (fed,):
+        model.fit(fed, callbacks=[Interrupt()], verbose=0)
+"""
 
 TINY = dataclasses.replace(get_recipe("swin-keras"), batch_size=16, shuffle=True)
 
@@ -73,19 +108,45 @@ def test_what_was_made_ahead_is_not_taken_for_another_epochs(dataset):
             np.testing.assert_array_equal(mine, theirs)
 
 
-@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="it is TensorFlow's")
+@on_tensorflow
 @pytest.mark.parametrize("on_device", [False, True])
 def test_a_tensorflow_dataset_is_an_epoch_of_the_batches_and_not_tuned(dataset, on_device):
     """Tuned, it could wait up to a minute at the end of each epoch; each pass is of one epoch."""
     recipe = dataclasses.replace(get_recipe("vit-keras"), batch_size=16).for_dataset(dataset)
     batches = recipe.batches(*dataset.train, seed=2, on_device=on_device)
-    fed = tensorflow_dataset(batches)
-    assert not fed.options().autotune.enabled
-    assert len(fed) == len(batches) == 7
-    for epoch in (0, 1):
-        batches.epoch = epoch
-        for mine, batch in zip(fed.as_numpy_iterator(), batches, strict=True):
-            keras.tree.map_structure(np.testing.assert_array_equal, mine, batch)
+    with tensorflow_datasets(batches) as (fed,):
+        assert not fed.options().autotune.enabled
+        assert len(fed) == len(batches) == 7
+        for epoch in (0, 1):
+            batches.epoch = epoch
+            for mine, batch in zip(fed.as_numpy_iterator(), batches, strict=True):
+                keras.tree.map_structure(np.testing.assert_array_equal, mine, batch)
+
+
+@on_tensorflow
+def test_what_a_later_batch_raises_comes_through_tensorflow():
+    class Failing(keras.utils.PyDataset):
+        def __len__(self):
+            return 3
+
+        def __getitem__(self, index):
+            if index == 2:
+                raise ValueError("One sentence.")
+            return np.zeros((4, 2), "float32")
+
+    with (
+        pytest.raises(ValueError, match=r"^One sentence\.$"),
+        tensorflow_datasets(Failing()) as (fed,),
+    ):
+        list(fed)
+
+
+@on_tensorflow
+def test_training_that_is_interrupted_while_tensorflow_waits_for_a_batch_ends():
+    program = [sys.executable, "-c", textwrap.dedent(INTERRUPTED)]
+    ended = subprocess.run(program, capture_output=True, text=True, timeout=120)
+    assert ended.stderr.splitlines()[-1] == "KeyboardInterrupt"
+    assert ended.stdout == "fed\n"
 
 
 @pytest.mark.parametrize("name", ["swin-keras", "swin-fixed", "vit-keras", "vit-paper"])

@@ -253,6 +253,12 @@ def test_a_recipe_may_take_the_first_of_the_training_images_only(dataset, tmp_pa
     assert sorted(seen) == [(10, 10), (30, 30), (40, 40)]  # validation, training, test
 
 
+@pytest.mark.parametrize(("passes", "sizes"), [(1, {32, 9, 0}), (3, {32, 0})])
+def test_a_smaller_last_batch_counts_where_there_is_one(passes, sizes):
+    recipe = dataclasses.replace(TINY_PAPER, passes=passes)
+    assert loop._batch_sizes(recipe, paint_dataset(105, 64, 8)) == sizes
+
+
 @pytest.mark.parametrize("workers", [0, 1])
 def test_each_epoch_has_its_own_batches(dataset, tmp_path, monkeypatch, workers):
     asked = []

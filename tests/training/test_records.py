@@ -63,6 +63,11 @@ def test_a_record_that_is_cut_short_is_refused_with_the_remedy(path, content):
         read_record(path)
 
 
+def test_a_record_that_is_not_there_is_not_to_be_deleted(path):
+    with pytest.raises(RecordError, match=r"sed-0\.json cannot be read \(No such file.*\); name"):
+        read_record(path.with_name("sed-0.json"))
+
+
 @pytest.mark.parametrize("content", ["[]", "3", "null", '"text"', "{}", '{"schema": 2}', "[[1]]"])
 def test_json_of_another_kind_is_refused_in_one_sentence(path, content):
     path.write_text(content)
