@@ -1,6 +1,6 @@
 """Interactive figures that need no kernel: every frame is drawn in advance.
 
-In a built page the controls are the browser's own, and three lines of script switch between the
+In a built page the controls are the browser's own, and a few lines of script switch between the
 frames: no widget library is loaded, and the page works from disk. All frames lie on top of one
 another, so the figure keeps the height of the tallest. On a live kernel the same figure is a set
 of ipywidgets, 7 or 8, and the kernel sends the frame.

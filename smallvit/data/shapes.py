@@ -103,8 +103,8 @@ def shapes100(
     """Paint a set of 100 classes that needs no download and cannot be mistaken for photographs.
 
     Place, size, rotation (half of the shapes are upright) and background vary. The background has
-    two of the other nine colours, lighter or darker, so that counting colours does not reveal the
-    shape's. Take another seed for the test set.
+    one or two of the other nine colours, lighter or darker, so that counting colours does not
+    reveal the shape's. Take another seed for the test set.
 
     Args:
         num_images: how many images to paint, 1 or more; class sizes differ by one at most.
@@ -161,7 +161,7 @@ def _cover(shapes: np.ndarray, image_size: int, rng: np.random.Generator) -> np.
 
 
 def _backdrop(colours: np.ndarray, image_size: int, rng: np.random.Generator) -> np.ndarray:
-    """Draw a wavy blend of two of the other nine colours, `(N, height, width, 3)`."""
+    """Draw a wavy blend of two draws from the other nine colours, `(N, height, width, 3)`."""
     count = len(colours)
     others = (colours[:, np.newaxis] + rng.integers(1, len(COLOURS), (count, 2))) % len(COLOURS)
     # Bright shapes stand out from the night, dark ones from paper.

@@ -23,6 +23,7 @@ class Dense(layers.Dense):
     def __init__(
         self,
         units: int,
+        *,
         kernel_initializer: Any = "glorot_uniform",
         bias_initializer: Any = "zeros",
         **kwargs: Any,

@@ -79,7 +79,8 @@ def to_additive(attn_mask: Any, query: Any) -> Any:
         Tensor `(num_windows, N, N)` of the query's dtype.
 
     Raises:
-        ValueError: if the mask has another shape, or holds integers.
+        ValueError: if the mask has another shape, its windows do not divide the sequences, or it
+            holds integers.
     """
     sequences, num_tokens = query.shape[:2]
     mask = ops.convert_to_tensor(attn_mask)

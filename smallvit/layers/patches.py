@@ -22,7 +22,7 @@ def patchify(images: Any, patch_size: Size) -> Any:
         run by row, then column, then channel.
 
     Raises:
-        ValueError: if the patch does not divide the image.
+        ValueError: if the patch does not divide the image, or the shape is another.
 
     Source: Dosovitskiy et al. 2021 (ViT), section 3.1.
     """
@@ -47,7 +47,7 @@ def shift_diagonally(images: Any, shift: Size) -> Any:
         and down.
 
     Raises:
-        ValueError: if `shift` is negative.
+        ValueError: if `shift` is negative, or the shape is another.
 
     Source: Lee, Lee and Song 2021 (arXiv 2112.13492), "Shifted Patch Tokenization".
     """
@@ -90,6 +90,9 @@ class PatchEmbed(_Tokens):
 
     Input `(batch, height, width, channels)`; output
     `(batch, height / Ph, width / Pw, embed_dim)`, in the layer's compute dtype.
+
+    Raises:
+        ValueError: when it is built, if the patch does not divide the image.
 
     Source: Dosovitskiy et al. 2021 (ViT), equation 1; Liu et al. 2021 (Swin), section 3.1.
     """

@@ -35,8 +35,10 @@ class SwinConfig(TransformerConfig):
         shifted_windows: whether every second block shifts its windows by half of their size.
         position_embedding: whether to add a learnt absolute position embedding. Without it, the
             only positions are the windows' relative position biases.
-        patch_norm: whether a LayerNormalization follows the patch embedding.
-        norm: whether mergings and the head have their LayerNormalization.
+        patch_norm: whether a LayerNormalization follows the patch embedding. Shifted patches have
+            one of their own instead.
+        norm: whether mergings and the head have their LayerNormalization; with shifted patches,
+            whether the head has.
         proj_drop_rate: dropout rate of each branch's output, element by element.
         relative_position_bias_initializer: of the tables of relative position biases.
     """

@@ -28,7 +28,7 @@ class VitConfig(TransformerConfig):
         pool: what the head reads: `"token"`, a class token that leads the sequence; `"mean"`, the
             mean of all tokens; `"flatten"`, all tokens concatenated.
         input_norm: whether patch embedding normalises its patches first, as shifted patch
-            tokenization does.
+            tokenization always does.
         head_dims: hidden layers of the head, each with a GELU.
         temperature_as, temperature_per: how the temperature acts on the scores, and how many a
             block learns; see `LocalitySelfAttention`.
