@@ -5,6 +5,7 @@ from statistics import mean
 import pytest
 from keras import ops
 
+from smallvit.book.report import published_curve
 from smallvit.training.pretrained import load_pretrained
 from smallvit.training.records import read_results, results_folder
 
@@ -105,3 +106,16 @@ def test_the_last_blocks_temperatures_ended_1_2_to_1_4_times_as_large(seed):
     attention = load_pretrained("ladder-sl-vit", seed).get_layer("block4").attn
     times = ops.convert_to_numpy(attention.scale) * attention.key_dim**0.5
     assert (round(float(times.min()), 1), round(float(times.max()), 1)) == (1.2, 1.4)
+
+
+def test_the_twins_of_the_keras_example_are_as_results_tells_them():
+    ahead, standard_errors = [], []
+    for name in ("vit-keras", "sl-vit-keras"):
+        (run,) = read_results(results_folder())[name]
+        done = len(run.history)
+        ours, log = 100 * run.history[-1]["val_top1"], 100 * published_curve(name)[done - 1]
+        standard_errors.append((ours - log) / (2 * ours * (100 - ours) / 5_000) ** 0.5)
+        ahead.append([100 * epoch["val_top1"] for epoch in run.history])
+    assert all(0 < each < 2.2 for each in standard_errors)  # "no more than about two"
+    leads = [sl_vit - vit for vit, sl_vit in zip(*ahead, strict=False)]
+    assert leads[0] > 1.5 and abs(leads[-1]) < 1  # "began ahead and has lost its lead"
