@@ -22,7 +22,7 @@ def patchify(images: Any, patch_size: Size) -> Any:
         run by row, then column, then channel.
 
     Raises:
-        ValueError: if the patch does not divide the image, or the shape is another.
+        ValueError: if the patch does not divide the image, or the images have another rank.
 
     Source: Dosovitskiy et al. 2021 (ViT), section 3.1.
     """
@@ -47,7 +47,7 @@ def shift_diagonally(images: Any, shift: Size) -> Any:
         and down.
 
     Raises:
-        ValueError: if `shift` is negative, or the shape is another.
+        ValueError: if `shift` is negative, or the images have another rank.
 
     Source: Lee, Lee and Song 2021 (arXiv 2112.13492), "Shifted Patch Tokenization".
     """

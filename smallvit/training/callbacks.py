@@ -116,7 +116,7 @@ class Checkpoint(keras.callbacks.Callback):
             ) from error
 
     def _count_epoch(self) -> None:
-        """Add the epoch to the last sitting, or begin another if commit, device, ... changed."""
+        """Add the epoch to the last sitting, or begin another if anything in it has changed."""
         place = self.place or {}
         if not self.sittings or {**self.sittings[-1], **place} != self.sittings[-1]:
             self.sittings.append({**place, "epochs": 0})

@@ -136,14 +136,14 @@ def read_record(path: Path) -> Record:
             file, what is wrong and what to do.
     """
     try:
-        text = Path(path).read_bytes()
+        content = Path(path).read_bytes()
     except OSError as error:
         raise RecordError(
             f"{path} cannot be read ({error.strerror}); name the record of a run, or make it "
             "readable."
         ) from error
     try:
-        fields = json.loads(text)
+        fields = json.loads(content)
     except ValueError as error:
         raise RecordError(
             f"{path} is not a readable record ({error}); delete it and run the same command again."
