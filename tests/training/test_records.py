@@ -155,9 +155,7 @@ def test_a_record_in_the_repository_is_taken_for_what_it_is(path):
     assert record.sittings[0]["commit"] == record.commit
     assert record.device == record.sittings[0]["device"] != "unknown"
     assert record.comparable == record.finished
-    # The one run of sl-vit-keras learnt a multiplier of the scores; the example learns a divisor.
-    other = ["model.temperature_as"] if recipe.name == "sl-vit-keras" else []
-    assert differences(settings(recipe, record), asdict(record)) == other
+    assert differences(settings(recipe, record), asdict(record)) == []
 
 
 @pytest.mark.parametrize(("name", "config"), SCHEMA_1.items(), ids=SCHEMA_1)
