@@ -45,7 +45,8 @@ format: .venv/.installed ## rewrite code and notebooks in the project's style
 
 notebooks: .venv/.installed ## execute the chapters (or NOTEBOOKS=...) and store their outputs
 	PYTHONPATH=tools $(BIN)/jupyter nbconvert --to notebook --execute --inplace \
-	  --ExecutePreprocessor.record_timing=False --ExecutePreprocessor.coalesce_streams=True \
+	  --ExecutePreprocessor.record_timing=False \
+	  --NotebookExporter.preprocessors=nbconvert.preprocessors.CoalesceStreamsPreprocessor \
 	  --NotebookExporter.preprocessors=stored_notebook.KeepWhatLasts $(NOTEBOOKS)
 
 test-jax: .venv-jax/.installed ## test the package on JAX, without TensorFlow
