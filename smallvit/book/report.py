@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
-from statistics import mean, stdev
+from statistics import mean, stdev, variance
 from typing import Any
 
 from smallvit.book.drawings import subplots
@@ -16,6 +16,7 @@ from smallvit.training.records import Record, read_results, results_folder
 NOT_RUN = "not run yet"
 UNFINISHED = "not finished yet"
 TOPS = ("top1", "top5")
+TEST_IMAGES = 10_000  # of CIFAR-100; only runs on its published images are compared
 
 COLUMNS = (
     "recipe",
@@ -116,19 +117,25 @@ def results_table(recipes: Iterable[Recipe], records: Mapping[str, Sequence[Reco
 
 
 def gain_table(pairs: Iterable[tuple[str, str]], records: Mapping[str, Sequence[Record]]) -> Table:
-    """How far one recipe is above another, in points of accuracy, a row per pair.
+    """How far one recipe is above another: points of accuracy ± a standard error, a row per pair.
+
+    The error joins that of the test images, as if every recipe had its own, and that of the seeds:
+    how far runs of one recipe scatter, over all recipes that have several.
 
     Args:
         pairs: names of recipes: the one to start from, and the one to compare with it.
         records: as `read_results` gives them; means over the seeds of comparable runs.
     """
+    scatter = {figure: _scatter(records.values(), figure) for figure in TOPS}
     rows = []
     for pair in pairs:
         before, after = (_comparable(records.get(name, [])) for name in pair)
         gains = [UNFINISHED, UNFINISHED]
         if before and after:
-            pairs_of_percent = (map(mean, (_percent(after, x), _percent(before, x))) for x in TOPS)
-            gains = [f"{new - old:+.2f}" for new, old in pairs_of_percent]
+            gains = [
+                _gain(_percent(before, figure), _percent(after, figure), scatter[figure])
+                for figure in TOPS
+            ]
         seeds = f"{len(before)} / {len(after)}"
         rows.append((*(f"`{name}`" for name in pair), *gains, seeds))
     return Table(("from", "to", "top-1", "top-5", "seeds"), rows)
@@ -161,6 +168,22 @@ def _comparable(records: Sequence[Record]) -> list[Record]:
 
 def _percent(records: Sequence[Record], name: str) -> list[float]:
     return [100 * record.reported[name] for record in records]
+
+
+def _scatter(recipes: Iterable[Sequence[Record]], figure: str) -> float:
+    """The variance of runs that differ in their seeds alone, in points squared."""
+    several = [runs for runs in map(_comparable, recipes) if len(runs) > 1]
+    freedom = sum(len(runs) - 1 for runs in several)
+    squares = sum((len(runs) - 1) * variance(_percent(runs, figure)) for runs in several)
+    return squares / freedom if several else 0.0
+
+
+def _gain(before: Sequence[float], after: Sequence[float], scatter: float) -> str:
+    squared_error = sum(
+        mean(runs) * (100 - mean(runs)) / TEST_IMAGES + scatter / len(runs)
+        for runs in (before, after)
+    )
+    return f"{mean(after) - mean(before):+.2f} ± {squared_error**0.5:.2f}"
 
 
 def _published(recipe: Recipe) -> str:

@@ -59,7 +59,8 @@ def test_several_seeds_give_mean_and_standard_deviation():
     assert row[5] == "2"
 
 
-def test_a_gain_is_a_difference_of_means_where_both_were_run():
+def test_a_gain_is_a_difference_of_means_with_its_error_where_both_were_run():
+    """By hand: 46 and 48 scatter with a variance of 2, and `p * (100 - p) / 10_000` is added."""
     better = [
         dataclasses.replace(RUN, seed=seed, test={"loss": 2.4, "top1": top1, "top5": 0.761})
         for seed, top1 in [(0, 0.46), (1, 0.48)]
@@ -68,9 +69,16 @@ def test_a_gain_is_a_difference_of_means_where_both_were_run():
     records = {"swin-keras": [RUN, short], "swin-fixed": better, "vit-keras": [short]}
     table = gain_table([("swin-keras", "swin-fixed"), ("swin-keras", "vit-keras")], records)
     assert table.rows == [
-        ("`swin-keras`", "`swin-fixed`", "+2.00", "+1.00", "1 / 2"),
+        ("`swin-keras`", "`swin-fixed`", "+2.00 ± 1.87", "+1.00 ± 0.61", "1 / 2"),
         ("`swin-keras`", "`vit-keras`", report.UNFINISHED, report.UNFINISHED, "1 / 0"),
     ]
+
+
+def test_while_no_recipe_has_several_seeds_the_error_of_a_gain_is_the_test_images_alone():
+    better = dataclasses.replace(RUN, test={"loss": 2.4, "top1": 0.48, "top5": 0.751})
+    records = {"swin-keras": [RUN], "swin-fixed": [better]}
+    (row,) = gain_table([("swin-keras", "swin-fixed")], records).rows
+    assert row[2:4] == ("+3.00 ± 0.71", "+0.00 ± 0.61")
 
 
 def test_what_was_not_run_or_only_begun_is_told_as_such():
