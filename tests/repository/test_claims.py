@@ -64,6 +64,32 @@ def test_the_ladders_steps_are_as_small_data_tells_them(before, after, low, high
     assert low < in_standard_errors(before, after) < high
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "low", "high"),
+    [
+        ("swin-keras", "swin-drop-path", -1, 0),  # "smaller than their errors", "a loss among them"
+        ("swin-drop-path", "swin-crop", 2.4, 2.6),  # "two and a half times its error"
+        ("swin-crop", "swin-fixed", 0, 1),
+    ],
+)
+def test_the_steps_to_the_fixed_swin_are_as_results_tells_them(before, after, low, high):
+    assert low < in_standard_errors(before, after) < high
+
+
+def test_the_crop_brings_as_much_as_all_changes_together():
+    crop = mean(top1("swin-crop")) - mean(top1("swin-drop-path"))
+    together = mean(top1("swin-fixed")) - mean(top1("swin-keras"))
+    assert abs(crop - together) < 0.25
+    assert 2.25 < crop < 2.75  # "two and a half points"
+
+
+def test_with_the_crop_training_images_are_no_longer_learnt_by_heart():
+    (before,), (after,) = RECORDS["swin-drop-path"], RECORDS["swin-crop"]
+    before, after = before.history[-1], after.history[-1]
+    assert before["top1"] > before["val_top1"] and after["top1"] < after["val_top1"]
+    assert round(100 * (before["top1"] - after["top1"])) == 8  # "falls by 8 points"
+
+
 def test_two_seeds_of_a_recipe_can_differ_by_more_than_a_point():
     apart = [max(found) - min(found) for found in map(top1, RECORDS) if len(found) > 1]
     assert 1 < max(apart) < 2
