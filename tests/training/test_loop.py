@@ -177,7 +177,9 @@ def test_epochs_are_at_least_one(dataset, tmp_path, epochs):
 @pytest.mark.parametrize(
     "path", sorted(results_folder().glob("*/seed-*.json")), ids=lambda path: path.parent.name
 )
-def test_the_repositorys_records_are_finished_runs_or_somebody_elses(path, tmp_path, monkeypatch):
+def test_a_record_of_the_repository_answers_for_its_run_or_the_run_goes_on(
+    path, tmp_path, monkeypatch
+):
     """Whoever trains a recorded recipe in a folder with its record does not harm the record."""
     recipe, record = get_recipe(path.parent.name), read_record(path)
     copy = tmp_path / recipe.name / path.name
