@@ -5,9 +5,10 @@ last_shape = (5, 3, 128)
 relative = 1 / 16
 
 
-# Exercise 2: the four neighbours of a channel side by side
-def pooling_kernel(C):
-    return np.repeat(np.eye(C), 4, axis=0) / 4
+# Exercise 2: right before down
+def edge_kernel(C):
+    pattern = np.array([[1, -2], [1, 2], [1, -2], [1, 2]]) / 4
+    return np.kron(pattern, np.eye(C))
 
 
 # Exercise 3: the other two neighbours change places
