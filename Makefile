@@ -99,7 +99,7 @@ endef
 # PyTorch comes first and by itself: pip then takes a build for CPUs where one is at hand.
 .venv-torch/.installed: constraints.txt pyproject.toml
 	$(make_environment)
-	.venv-torch/bin/pip install --quiet torch==2.13.0
+	.venv-torch/bin/pip install --quiet --constraint constraints.txt torch
 	.venv-torch/bin/pip install --quiet -c constraints.txt -e '.[torch]' pytest pytest-xdist
 	@touch $@
 

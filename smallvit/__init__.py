@@ -60,6 +60,7 @@ class _RegisterLayers(PathFinder):
             execute = spec.loader.exec_module
 
             def execute_and_register(module: Any) -> None:
+                sys.meta_path.remove(cls)  # it has served
                 execute(module)
                 import_module("smallvit.layers")
 

@@ -120,7 +120,8 @@ def _build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
 
     recipes = commands.add_parser("recipes", help="list the recipes and what is recorded")
-    _add_folder(recipes, "--results", "results", "folder with the records to list")
+    about = "folder with the records to list (default: those that came with the package)"
+    recipes.add_argument("--results", type=Path, help=about)
     recipes.set_defaults(run=_recipes)
 
     train = commands.add_parser("train", help="train a recipe and write its record")
@@ -138,7 +139,8 @@ def _build_parser() -> argparse.ArgumentParser:
     about = "train every recipe that has no finished record, the cheapest first"
     reproduce = commands.add_parser("reproduce", help=about)
     _add_folder(reproduce, "--out", "runs", "folder for your records and weights")
-    _add_folder(reproduce, "--results", "results", "folder with others' records, to skip")
+    about = "folder with others' records, to skip (default: those that came with the package)"
+    reproduce.add_argument("--results", type=Path, help=about)
     _add_session_arguments(reproduce)
     reproduce.set_defaults(run=_reproduce, dataset=None, epochs=None, seed=0)
 
@@ -177,9 +179,9 @@ def _add_session_arguments(parser: argparse.ArgumentParser) -> None:
 def _recipes(chosen: argparse.Namespace) -> int:
     from smallvit.training.callbacks import tell_time
     from smallvit.training.recipes import RECIPES
-    from smallvit.training.records import read_results
+    from smallvit.training.records import read_results, results_folder
 
-    records = read_results(chosen.results)
+    records = read_results(chosen.results or results_folder())
     print(f"{'recipe':26} {'parameters':>10} {'epochs':>6} {'published':>13}  recorded")
     for recipe in RECIPES.values():
         figures = recipe.published and (recipe.published.top1, recipe.published.top5)
@@ -212,11 +214,12 @@ def _reproduce(chosen: argparse.Namespace) -> int:
     from smallvit.training.files import OtherRunError
     from smallvit.training.loop import join_others, unrecorded
     from smallvit.training.processes import any_process
-    from smallvit.training.records import read_results
+    from smallvit.training.records import read_results, results_folder
 
-    others = read_results(chosen.results) if chosen.results != chosen.out else {}
+    results = chosen.results or results_folder()
+    others = read_results(results) if results.resolve() != chosen.out.resolve() else {}
     for name, runs in others.items():
-        print(f"{name} in {chosen.results}: {', '.join(map(_progress, runs))}")
+        print(f"{name} in {results}: {', '.join(map(_progress, runs))}")
     dataset, status = _load(chosen, 32), 0
     if chosen.distribute:
         join_others(dataset)
@@ -241,11 +244,9 @@ def _reproduce(chosen: argparse.Namespace) -> int:
 
 
 def _load(chosen: argparse.Namespace, image_size):
-    """The dataset to train on; `--data shapes100` is the older form of `--dataset`."""
+    """The dataset to train on; says so if it is not the published one."""
     from smallvit.data.datasets import load_dataset
 
-    if chosen.dataset is None and chosen.data == "shapes100":
-        chosen.dataset, chosen.data = "shapes100", None
     dataset = load_dataset(chosen.dataset or "cifar100", chosen.data, image_size)
     if dataset.synthetic:
         print(f"Data: {dataset.name}, a synthetic stand-in. The figures say nothing of CIFAR-100.")
@@ -278,7 +279,7 @@ def _command(chosen: argparse.Namespace) -> str:
 
 def _summary(record, recipe, run: Path) -> str:
     lines = [
-        f"{record.recipe}, seed {record.seed}: {len(record.history)} of {recipe.epochs} epochs on "
+        f"{record.recipe}, seed {record.seed}: {len(record.history)} of {record.epochs} epochs on "
         f"{record.dataset}, {record.seconds:.0f} s on {record.device} ({record.backend})"
     ]
     if record.finished:

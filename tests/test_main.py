@@ -24,7 +24,7 @@ from smallvit.data.shapes import shapes100
 from smallvit.training.files import OtherRunError
 from smallvit.training.pretrained import load_run
 from smallvit.training.recipes import RECIPES
-from smallvit.training.records import read_record, results_folder, write_record
+from smallvit.training.records import read_record, read_results, results_folder, write_record
 from smallvit.training.runtime import PRECISIONS
 
 
@@ -76,6 +76,16 @@ def test_recipes_are_listed_with_what_is_published_and_recorded(capsys, tmp_path
     assert "CIFAR-100 is a download of 169 MB" in printed
     assert lines["vit-paper"].split() == ["vit-paper", "2,709,796", "100", "73.81", "/", "-", "-"]
     assert lines.keys() >= RECIPES.keys()
+
+
+def test_recipes_are_listed_with_the_packages_own_records_from_any_folder(
+    capsys, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    assert main(["recipes"]) == 0
+    (line,) = re.findall("^swin-keras .*$", capsys.readouterr().out, re.MULTILINE)
+    (record, *_) = read_results(results_folder())["swin-keras"]
+    assert f"seed 0: {100 * record.reported['top1']:.2f}" in line
 
 
 def test_reproduce_trains_what_has_no_record_and_goes_on_where_it_was_stopped(
@@ -314,7 +324,7 @@ def test_a_run_killed_in_mid_training_ends_as_one_that_was_not(data_dir, tmp_pat
     assert process.returncode == -signal.SIGKILL
     done = subprocess.run(run(tmp_path / "killed"), check=True, capture_output=True, text=True)
 
-    assert "ladder-cnn, seed 7: 3 of 18 epochs on unverified-cifar100" in done.stdout
+    assert "ladder-cnn, seed 7: 3 of 3 epochs on unverified-cifar100" in done.stdout
     whole, killed = (tmp_path / out / "ladder-cnn" for out in ("whole", "killed"))
     assert read_record(killed / "seed-7.json").test == read_record(whole / "seed-7.json").test
     assert_same_files(whole / "seed-7.weights.h5", killed / "seed-7.weights.h5")
@@ -330,7 +340,7 @@ def finished(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(printed):
         patch.setitem(RECIPES, "tiny", TINY)
         patch.setattr(datasets, "load_dataset", lambda *_: tiny_dataset())
-        command = ["train", "tiny", "--data", "shapes100", "--epochs", "1", "--out", str(out)]
+        command = ["train", "tiny", "--dataset", "shapes100", "--epochs", "1", "--out", str(out)]
         assert main(command) == 0
     return out / "tiny" / "seed-0.json", printed.getvalue()
 

@@ -118,7 +118,7 @@ def load_cifar(form: Cifar, data_dir: str | os.PathLike | None = None) -> tuple[
     """Load one of the two datasets.
 
     Only the first of these that is given is read: `data_dir`, the environment variable
-    `SMALLVIT_DATA`, a download of the published archive (160 MiB), which Keras keeps.
+    `SMALLVIT_DATA`, a download of the published archive (169 MB), which Keras keeps.
 
     Args:
         form: `CIFAR10` or `CIFAR100`.

@@ -181,7 +181,8 @@ class RandomErasing(Transform):
         max_area: largest fraction.
         min_aspect: smallest height over width; the largest is its inverse.
         fill: the paint, for each channel, in the units of the images; `None` for the dataset's
-            mean, which `fill_in_statistics` fills in.
+            mean of pixels from 0 to 1, which `fill_in_statistics` fills in. After `Normalize` that
+            is half a spread above the mean colour, as in the paper's code.
 
     Raises:
         ValueError: if one of them is out of range or, when called, if no rectangle fits.

@@ -1,13 +1,13 @@
 """Self-attention: among all tokens, within windows, and with locality."""
 
 from collections.abc import Callable
-from math import prod
 from typing import Any
 
 import keras
 from keras import layers, ops
 
-from smallvit.layers.dense import Composite, copy_initializer
+from smallvit.layers.base import copy_initializer
+from smallvit.layers.dense import Composite
 from smallvit.layers.fast import Dropout, einsum
 from smallvit.layers.masks import get_diagonal_mask, masked_softmax, to_additive
 from smallvit.layers.position import get_relative_position_index
@@ -106,8 +106,8 @@ class SelfAttention(Composite):
             raise ValueError(
                 f"num_heads must divide the channels; got {self.num_heads} heads for {channels}."
             )
-        self.heads = (self.num_heads, self.key_dim or channels // self.num_heads)
-        inner_dim = prod(self.heads)
+        self.key_dim = self.key_dim or channels // self.num_heads
+        inner_dim = self.num_heads * self.key_dim
         self.qkv = self.dense(3 * inner_dim, "qkv", self.qkv_initializer, use_bias=self.qkv_bias)
         self.proj = self.dense(channels, "proj", self.proj_initializer)
         self.qkv.build(input_shape)
@@ -118,11 +118,12 @@ class SelfAttention(Composite):
     ) -> Any:
         num_tokens = tokens.shape[1]
         projected = ops.split(self.qkv(tokens), 3, axis=-1)
-        query, key, value = (ops.reshape(x, (-1, num_tokens, *self.heads)) for x in projected)
+        heads = (-1, num_tokens, self.num_heads, self.key_dim)
+        query, key, value = (ops.reshape(x, heads) for x in projected)
         bias, mask = self.position_bias(), self.additive_mask(attn_mask, query)
         mixed, weights = attend(query * self.scale, key, value, bias, mask, self.attn_drop)
-        mixed = ops.reshape(mixed, (-1, num_tokens, prod(self.heads)))  # the heads side by side
-        output = self.proj_drop(self.proj(mixed))
+        side_by_side = ops.reshape(mixed, (-1, num_tokens, self.num_heads * self.key_dim))
+        output = self.proj_drop(self.proj(side_by_side))
         return (output, weights) if return_attention_scores else output
 
     def compute_output_spec(
@@ -140,7 +141,7 @@ class SelfAttention(Composite):
     @property
     def scale(self) -> Any:
         """What multiplies the scores; it broadcasts to `(num_heads, 1)`."""
-        return self.heads[1] ** -0.5
+        return self.key_dim**-0.5
 
     def position_bias(self) -> Any:
         """What positions add to the scores; it broadcasts to `(1, num_heads, N, N)`."""
@@ -200,7 +201,7 @@ class LocalitySelfAttention(SelfAttention):
         super().build(input_shape)
         if self.learnable_temperature:
             power = -0.5 if self.temperature_as == "multiplier" else 0.5
-            start = keras.initializers.Constant(self.heads[1] ** power)
+            start = keras.initializers.Constant(self.key_dim**power)
             count = self.num_heads if self.temperature_per == "head" else 1
             self.temperature = self.add_weight((count, 1), start, name="temperature")
 
@@ -223,8 +224,8 @@ class WindowAttention(SelfAttention):
     """Multi-head self-attention within windows, with a relative position bias.
 
     Args:
+        num_heads: attention heads.
         window_size: height `Mh` and width `Mw` of a window, in tokens; `N = Mh * Mw`.
-        num_heads: attention heads; they divide the channels.
         relative_position_bias_initializer: Keras initializer of the table of biases.
         **kwargs: `SelfAttention`'s other arguments.
 
@@ -235,14 +236,16 @@ class WindowAttention(SelfAttention):
 
     def __init__(
         self,
-        window_size: Size,
         num_heads: int,
+        window_size: Size,
         relative_position_bias_initializer: Any = "zeros",
         **kwargs: Any,
     ):
         super().__init__(num_heads, **kwargs)
         self.window_size = to_pair(window_size, "window_size")
-        self.initializer = copy_initializer(relative_position_bias_initializer)
+        self.relative_position_bias_initializer = copy_initializer(
+            relative_position_bias_initializer
+        )
         self.relative_position_index = get_relative_position_index(self.window_size)
 
     def build(self, input_shape: tuple) -> None:
@@ -250,7 +253,9 @@ class WindowAttention(SelfAttention):
         height, width = self.window_size
         table_shape = ((2 * height - 1) * (2 * width - 1), self.num_heads)
         self.relative_position_bias_table = self.add_weight(
-            table_shape, self.initializer, name="relative_position_bias_table"
+            table_shape,
+            self.relative_position_bias_initializer,
+            name="relative_position_bias_table",
         )
         self.input_spec = layers.InputSpec(shape=(None, height * width, input_shape[-1]))
 

@@ -27,8 +27,7 @@ class Layer(layers.Layer):
 
     def __new__(cls, *args: Any, **kwargs: Any) -> "Layer":
         layer = super().__new__(cls, *args, **kwargs)
-        _, *names = inspect.signature(cls.__init__).parameters
-        vars(layer)["arguments"] = dict(zip(names, args, strict=False)) | kwargs
+        vars(layer)["arguments"] = _by_name(cls, args) | kwargs
         return layer
 
     def build(self, input_shape: tuple) -> None:
@@ -45,6 +44,21 @@ class Layer(layers.Layer):
 
     def get_config(self) -> dict:
         return {**keras.tree.map_structure(_serialize, self.arguments), **super().get_config()}
+
+
+def copy_initializer(initializer: Any) -> Any:
+    """Turn whatever Keras takes for an initializer into one that draws values of its own."""
+    initializer = keras.initializers.get(initializer)
+    return initializer.clone() if isinstance(initializer, keras.Initializer) else initializer
+
+
+def _by_name(cls: type, args: tuple) -> dict:
+    """Arguments given by position, under the names that the nearest class has for them."""
+    for base in cls.__mro__:
+        parameters = list(inspect.signature(base.__init__).parameters.values())[1:]
+        if "__init__" in vars(base) and all(p.kind != p.VAR_POSITIONAL for p in parameters):
+            return dict(zip((p.name for p in parameters), args, strict=False))
+    return {}
 
 
 def _serialize(argument: Any) -> Any:

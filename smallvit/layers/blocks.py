@@ -58,12 +58,12 @@ class DropPath(Layer):
         self.built = True
 
     def call(self, x: Any, training: bool = False) -> Any:
+        x = ops.cast(x, self.compute_dtype)
         if not training or not self.rate:
             return x
-        per_sample = (ops.shape(x)[0],) + (1,) * (len(x.shape) - 1)
         # In float32, since bfloat16 would round the random numbers to multiples of 1/128.
-        ones = ops.ones(per_sample, "float32")
-        factor = keras.random.dropout(ones, self.rate, per_sample, seed=self.seed_generator)
+        per_sample = ops.ones((ops.shape(x)[0],) + (1,) * (len(x.shape) - 1), "float32")
+        factor = keras.random.dropout(per_sample, self.rate, seed=self.seed_generator)
         return x * ops.cast(factor, x.dtype)
 
 
@@ -248,33 +248,34 @@ class SwinTransformerBlock(TransformerBlock):
         super().__init__(num_heads, **kwargs)
         self.window_size = to_pair(window_size, "window_size")
         self.shift_size = to_pair(shift_size, "shift_size", minimum=0)
-        self.table_initializer = relative_position_bias_initializer
+        self.relative_position_bias_initializer = relative_position_bias_initializer
 
     def build_attention(self, input_shape: tuple) -> None:
         self.input_resolution = grid = tuple(input_shape[1:3])
-        wanted = self.window_size, self.shift_size
-        self.window, self.shift = clamp_window(grid, *wanted)
-        self.attn_mask = get_attn_mask(grid, self.window, self.shift)
+        window, shift = clamp_window(grid, self.window_size, self.shift_size)
+        self.window_size, self.shift_size = window, shift
+        self.attn_mask = get_attn_mask(grid, window, shift)
         self.attn = self.make_attention(
-            window_size=self.window,
-            relative_position_bias_initializer=self.table_initializer,
+            window_size=window,
+            relative_position_bias_initializer=self.relative_position_bias_initializer,
         )
-        self.attn.build((None, prod(self.window), input_shape[-1]))
+        self.attn.build((None, prod(window), input_shape[-1]))
         self.input_spec = layers.InputSpec(shape=(None, *input_shape[1:]))
 
     def attend(self, x: Any) -> tuple[Any, Any]:
+        window, shift = self.window_size, self.shift_size
         _, height, width, channels = x.shape
-        x = roll_grid(pad_grid(x, self.window), -self.shift[0], -self.shift[1])
+        x = roll_grid(pad_grid(x, window), -shift[0], -shift[1])
         _, padded_height, padded_width, _ = x.shape
-        windows = window_partition(x, self.window)
-        tokens = ops.reshape(windows, (-1, prod(self.window), channels))
+        windows = window_partition(x, window)
+        tokens = ops.reshape(windows, (-1, prod(window), channels))
         tokens, weights = self.attn(
             tokens,
             attn_mask=self.attn_mask,
             return_attention_scores=True,
         )
-        num_windows = padded_height * padded_width // prod(self.window)
+        num_windows = padded_height * padded_width // prod(window)
         weights = ops.reshape(weights, (-1, num_windows, *weights.shape[2:]))
-        windows = ops.reshape(tokens, (-1, *self.window, channels))
-        x = window_reverse(windows, self.window, padded_height, padded_width)
-        return crop_grid(roll_grid(x, *self.shift), (height, width)), weights
+        windows = ops.reshape(tokens, (-1, *window, channels))
+        x = window_reverse(windows, window, padded_height, padded_width)
+        return crop_grid(roll_grid(x, *shift), (height, width)), weights

@@ -5,7 +5,7 @@ from typing import Any
 import keras
 from keras import layers
 
-from smallvit.layers.base import Layer
+from smallvit.layers.base import Layer, copy_initializer
 
 
 @keras.saving.register_keras_serializable(package="smallvit")
@@ -42,12 +42,6 @@ class Dense(layers.Dense):
             self.bias_initializer = lambda _, dtype=None: initializer(kernel_shape, dtype)[0]
         super().build(input_shape)
         self.bias_initializer = initializer
-
-
-def copy_initializer(initializer: Any) -> Any:
-    """Turn whatever Keras takes for an initializer into one that draws values of its own."""
-    initializer = keras.initializers.get(initializer)
-    return initializer.clone() if isinstance(initializer, keras.Initializer) else initializer
 
 
 class Composite(Layer):

@@ -12,8 +12,8 @@ MASKED = -100.0
 """What a window mask holds for a pair that may not attend, as published. This or less forbids."""
 
 FORBIDDEN = -10_000.0
-"""What attention adds to the score of such a pair: more than any score makes up for, a learnt
-temperature's included, and finite in float16."""
+"""What attention has in place of the score of such a pair: below all that count, however a learnt
+temperature scales them, and finite in float16."""
 
 
 def get_attn_mask(
@@ -112,10 +112,11 @@ def masked_softmax(scores: Any, mask: Any) -> Any:
     """
     if mask is None:
         return ops.softmax(scores)[:, None]
-    mask = ops.where(mask > MASKED, mask, ops.cast(FORBIDDEN, mask.dtype))[:, None]  # for all heads
-    may_attend = ops.max(mask, axis=-1, keepdims=True) > MASKED
+    mask = mask[:, None]  # for all heads
+    allowed = mask > MASKED
     by_window = ops.reshape(scores, (-1, ops.shape(mask)[0], *scores.shape[1:]))
-    return ops.softmax(by_window + mask) * ops.cast(may_attend, mask.dtype)
+    weights = ops.softmax(ops.where(allowed, by_window + mask, FORBIDDEN))
+    return weights * ops.cast(ops.any(allowed, axis=-1, keepdims=True), weights.dtype)
 
 
 def _axis_regions(size: int, padded: int, shift: int) -> np.ndarray:

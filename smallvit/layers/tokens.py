@@ -2,10 +2,9 @@
 
 from typing import Any
 
-import keras
 from keras import layers, ops
 
-from smallvit.layers.base import Layer
+from smallvit.layers.base import Layer, copy_initializer
 from smallvit.layers.sizes import SEQUENCE
 
 
@@ -23,7 +22,7 @@ class PositionEmbedding(Layer):
 
     def __init__(self, initializer: Any = "uniform", **kwargs: Any):
         super().__init__(**kwargs)
-        self.initializer = keras.initializers.get(initializer)
+        self.initializer = copy_initializer(initializer)
 
     def build(self, input_shape: tuple) -> None:
         super().build(input_shape)
@@ -51,7 +50,7 @@ class ClassToken(Layer):
 
     def __init__(self, initializer: Any = "random_normal", **kwargs: Any):
         super().__init__(**kwargs)
-        self.initializer = keras.initializers.get(initializer)
+        self.initializer = copy_initializer(initializer)
 
     def build(self, input_shape: tuple) -> None:
         super().build(input_shape)

@@ -56,9 +56,10 @@ def _layer_macs(layer: layers.Layer) -> int:
     if isinstance(layer, TransformerBlock):
         queries = keys = tokens  # how many tokens attend, to how many each
         if isinstance(layer, SwinTransformerBlock):
-            queries = prod(pad_to_multiple(layer.input_resolution, layer.window))
-            keys = prod(layer.window)
-        products = 2 * queries * keys * prod(layer.attn.heads)  # scores, and the mixing of values
+            queries = prod(pad_to_multiple(layer.input_resolution, layer.window_size))
+            keys = prod(layer.window_size)
+        inner_dim = layer.attn.num_heads * layer.attn.key_dim
+        products = 2 * queries * keys * inner_dim  # scores, and the mixing of values
         return products + queries * _kernel_size(layer.attn) + tokens * _kernel_size(layer.mlp)
     if isinstance(layer, _MULTIPLYING):
         return tokens * _kernel_size(layer)

@@ -4,7 +4,6 @@ import json
 import math
 import time
 import zipfile
-from collections.abc import Mapping
 from pathlib import Path
 
 import keras
@@ -15,7 +14,6 @@ from smallvit.training.files import TrainingError, replacing
 from smallvit.training.processes import any_process, process_place
 from smallvit.training.records import require_same
 from smallvit.training.runtime import describe_device
-from smallvit.training.upgrade import upgrade_settings
 
 
 class Checkpoint(keras.callbacks.Callback):
@@ -58,7 +56,7 @@ class Checkpoint(keras.callbacks.Callback):
         try:
             with np.load(self.state_path) as state:
                 epochs = int(state["epochs"])
-                about = self._read_about(state, epochs)
+                about = json.loads(str(state["about"]))
                 if self.settings is not None:
                     require_same(self.settings, about["settings"], self.folder)
                 values = [state[f"variable_{number}"] for number in range(len(variables))]
@@ -74,17 +72,6 @@ class Checkpoint(keras.callbacks.Callback):
                 f"{self.folder} is damaged ({error}); delete it to start the run afresh."
             ) from error
         return epochs
-
-    def _read_about(self, state: Mapping, epochs: int) -> dict:
-        """The run that a state belongs to; older versions kept that in two files beside it."""
-        if "about" in state:
-            return json.loads(str(state["about"]))
-        settings, history = (
-            json.loads((self.folder / name).read_text(encoding="utf-8"))
-            for name in ("settings.json", "history.json")
-        )
-        before = {"commit": None, "device": "unknown", "versions": {}, "epochs": epochs}
-        return {"settings": upgrade_settings(settings), "history": history, "sittings": [before]}
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         self._started = time.perf_counter()
@@ -125,9 +112,10 @@ class Checkpoint(keras.callbacks.Callback):
     def _require_finite(self, figures: dict, when: str) -> None:
         for name, value in figures.items():
             if not math.isfinite(value):
+                kept = f" The state of the epoch before is in {self.folder}." * bool(self.history)
                 raise TrainingError(
-                    f"The run's {name} is {value} {when}. The state of the epoch before is in "
-                    f"{self.folder}; try a lower learning rate, or float32."
+                    f"The run's {name} is {value} {when}.{kept} Try a lower learning rate, or "
+                    "float32."
                 )
 
     def _write_table(self) -> None:

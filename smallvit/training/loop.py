@@ -18,7 +18,7 @@ from smallvit.models.cost import count_macs, count_parameters
 from smallvit.models.swin import SwinConfig, swin_transformer
 from smallvit.models.vit import VitConfig, vision_transformer
 from smallvit.training.callbacks import Checkpoint, EpochSeed, TimeKeeper
-from smallvit.training.files import TrainingError, replacing, require_mounted
+from smallvit.training.files import OtherRunError, TrainingError, replacing, require_mounted
 from smallvit.training.processes import (
     process_place,
     require_agreement,
@@ -116,7 +116,7 @@ def compile_model(
 def train(
     recipe: Recipe,
     dataset: Dataset,
-    out: Path,
+    out: Path | str,
     seed: int = 0,
     epochs: int | None = None,
     command: str = "",
@@ -141,12 +141,13 @@ def train(
         came first, `record.finished` is false, and the same call continues.
 
     Raises:
-        TrainingError: if `out` holds a run of this recipe and seed with other settings or a
-            damaged state, or cannot be written to; if another process is at this run; or if the
-            loss is not finite.
-        ValueError: if seed or epochs are out of range, or the images make no batch.
+        TrainingError: if `out` holds a run of this recipe and seed with other settings, a damaged
+            state or a record of more epochs than the state, or cannot be written to; if another
+            process is at this run; or if the loss is not finite.
+        ValueError: if seed or epochs are out of range, the images make no batch, or the record of
+            this run cannot be read.
     """
-    seed = to_count(seed, "seed", minimum=0)
+    out, seed = Path(out), to_count(seed, "seed", minimum=0)
     if seed >= 2**32:
         raise ValueError(f"seed must be at most {2**32 - 1}; got {seed}.")
     epochs = to_count(recipe.epochs if epochs is None else epochs, "epochs")
@@ -165,37 +166,16 @@ def train(
         "precision": session.precision,
         "data_fingerprint": dataset.fingerprint,
     }
-    writes = process_place()[0] == 0
-    done = _find_finished(run, settings)
+    record = _find_finished(run, settings)
     with sharing_fate():
-        require_agreement(settings, done)
-    if done:
-        return done
-    with sharing_fate(), shared_lock(run):
-        if done := _find_finished(run, settings):  # by a process that held the lock
-            return done
-        with device_settings(session):
-            model, checkpoint = _fit(planned, dataset, run, settings, session)
-            finished = len(checkpoint.history) == epochs
-            test = _evaluate(model, planned, dataset) if finished else None
-        record = Record(
-            recipe=recipe.name,
-            dataset=dataset.name,
-            published_data=dataset.published,
-            classes=list(dataset.classes),
-            image_size=list(dataset.train[0].shape[1:3]),
-            history=checkpoint.history,
-            test=test,
-            parameters=count_parameters(model),
-            sittings=checkpoint.sittings,
-            command=command,
-            weights=_write_weights(model, weights_path(run)) if finished and writes else None,
-            **settings,
-        )
-        if writes:
-            write_record(_record_path(run), record)
-        if finished and writes:
-            shutil.rmtree(run)
+        require_agreement(settings, record)
+    if not record:
+        with sharing_fate(), shared_lock(run):
+            # Another process may have finished it before it gave up the lock.
+            record = _find_finished(run, settings)
+            record = record or _train(planned, dataset, run, settings, session, command)
+    if record.finished and _writes():
+        shutil.rmtree(run, ignore_errors=True)  # as the lock is released: NFS keeps open files
     return record
 
 
@@ -240,6 +220,49 @@ def _find_finished(run: Path, settings: dict) -> Record | None:
     return record
 
 
+def _writes() -> bool:
+    """Whether this is the process that writes the run's files."""
+    return process_place()[0] == 0
+
+
+def _train(
+    recipe: Recipe, data: Dataset, run: Path, settings: dict, session: Session, command: str
+) -> Record:
+    """Train, evaluate if that was the last epoch, and write the record."""
+    with device_settings(session):
+        model, checkpoint = _fit(recipe, data, run, settings, session)
+        finished = len(checkpoint.history) == recipe.epochs
+        test = _evaluate(model, recipe, data) if finished else None
+    record = Record(
+        recipe=recipe.name,
+        dataset=data.name,
+        published_data=data.published,
+        classes=list(data.classes),
+        image_size=list(data.train[0].shape[1:3]),
+        history=checkpoint.history,
+        test=test,
+        parameters=count_parameters(model),
+        sittings=checkpoint.sittings,
+        command=command,
+        weights=_write_weights(model, weights_path(run)) if finished and _writes() else None,
+        **settings,
+    )
+    if _writes():
+        write_record(_record_path(run), record)
+    return record
+
+
+def _require_no_loss(run: Path, epochs: int) -> None:
+    """Refuse to go on from a state that is behind the record it would replace."""
+    path = _record_path(run)
+    recorded = len(read_record(path).history) if path.exists() else 0
+    if recorded > epochs:
+        raise OtherRunError(
+            f"{path} goes to epoch {recorded}, the state in {run} to epoch {epochs}: bring back "
+            "the later state, give another --out, or delete the record to train again."
+        )
+
+
 def _fit(
     recipe: Recipe, data: Dataset, run: Path, settings: dict, session: Session
 ) -> tuple[keras.Model, Checkpoint]:
@@ -261,6 +284,7 @@ def _fit(
     # Of several processes, each reads the same folder.
     first_epoch = checkpoint.restore(model)
     require_agreement(first_epoch, checkpoint.history)
+    _require_no_loss(run, first_epoch)
     if model.jit_compile and first_epoch < recipe.epochs:
         print("XLA compiles the first step; it can take a minute.", flush=True)
     keeper = TimeKeeper(recipe.epochs, session.time_limit)
@@ -296,10 +320,14 @@ def _write_weights(model: keras.Model, path: Path) -> str:
             keras.Model(network.inputs, network.outputs).save_weights(temporary)
     except (OSError, RuntimeError) as error:  # HDF5 raises either if the disk is full
         raise TrainingError(
-            f"{path} could not be saved ({str(error).splitlines()[0][:90]}). All epochs are still "
+            f"{path} could not be saved ({_first_line(error)}). All epochs are still "
             "there: make room on the disk, then start the run again."
         ) from error
     return fingerprint_file(path)
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0][:90]
 
 
 def _cost(recipe: Recipe) -> int:

@@ -60,7 +60,7 @@ def load_run(path: Path) -> tuple[Record, keras.Model]:
         model.load_weights(weights)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ValueError(
-            f"{weights} does not hold the weights of today's {record.recipe} ({error}); make them "
+            f"{weights} does not fit the model that {path} describes ({error}); make them "
             f"anew with {_command(record.recipe)} --out FOLDER`."
         ) from error
     return record, model

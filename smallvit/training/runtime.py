@@ -89,18 +89,17 @@ def device_settings(session: Session) -> Iterator[None]:
     Args:
         session: with all options resolved. If it distributes, call `find_devices` first.
     """
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(session.precision)
-    if session.distribute:
-        keras.distribution.set_distribution(
-            keras.distribution.DataParallel(auto_shard_dataset=False)
-        )
+    precision, distribution = keras.config.dtype_policy(), keras.distribution.distribution()
     try:
+        keras.config.set_dtype_policy(session.precision)
+        if session.distribute:
+            keras.distribution.set_distribution(
+                keras.distribution.DataParallel(auto_shard_dataset=False)
+            )
         yield
     finally:
-        keras.config.set_dtype_policy(before)
-        if session.distribute:
-            keras.distribution.set_distribution(None)
+        keras.config.set_dtype_policy(precision)
+        keras.distribution.set_distribution(distribution)
 
 
 def gains_by_xla(dtype: str) -> bool:

@@ -43,7 +43,7 @@ def test_attention_weights_sum_to_one_and_mix_the_values(rng, num_tokens):
     ],
 )
 def test_window_attention_against_numpy(rng, grid, window, shift, qkv_bias):
-    layer = WindowAttention(window, num_heads=2, qkv_bias=qkv_bias)
+    layer = WindowAttention(2, window, qkv_bias=qkv_bias)
     num_windows = grid[0] * grid[1] // (window[0] * window[1])
     x = rng.normal(size=(3 * num_windows, window[0] * window[1], 8)).astype("float32")
     layer.build(x.shape)
@@ -56,7 +56,7 @@ def test_window_attention_against_numpy(rng, grid, window, shift, qkv_bias):
 
 def test_heads_must_divide_the_channels():
     with pytest.raises(ValueError, match="num_heads must divide the channels; got 3 heads for 8"):
-        WindowAttention(2, num_heads=3)(np.zeros((1, 4, 8)))
+        WindowAttention(3, 2)(np.zeros((1, 4, 8)))
 
 
 def test_dropout_works_in_training_only(rng):
@@ -184,6 +184,27 @@ def test_a_token_left_alone_looks_at_nothing(rng):
     )
 
 
+@pytest.mark.parametrize(("acts_as", "power"), [("multiplier", 1), ("divisor", -1)])
+def test_locality_in_windows_against_numpy(rng, acts_as, power):
+    layer = LocalityWindowAttention(2, (2, 3), temperature_as=acts_as)
+    x = rng.normal(size=(8, 6, 8)).astype("float32")
+    layer.build(x.shape)
+    randomise(layer, rng)
+    layer.temperature.assign([[0.5], [2.0]])
+    mask = get_attn_mask((4, 6), (2, 3), 1)
+    query, key, _ = np.split(ops.convert_to_numpy(layer.qkv(x)), 3, axis=-1)
+    query, key = (a.reshape(2, 4, 6, 2, 4).swapaxes(2, 3) for a in (query, key))
+    factors = np.reshape([0.5, 2.0], (2, 1, 1)) ** power
+    table = ops.convert_to_numpy(layer.relative_position_bias_table)
+    bias = table[reference.relative_position_index_by_loops((2, 3))].transpose(2, 0, 1)
+    scores = factors * (query @ key.swapaxes(-1, -2)) + bias  # (images, windows, heads, N, N)
+    forbidden = (mask < 0)[:, None] | np.eye(6, dtype=bool)
+    expected = np.exp(np.where(forbidden, -np.inf, scores))
+    expected /= np.maximum(expected.sum(axis=-1, keepdims=True), 1e-30)  # a lone token's are 0
+    assert (expected.sum(axis=-1) == 0).any()
+    np.testing.assert_allclose(attention_weights(layer, x, mask), expected, atol=1e-5)
+
+
 @pytest.mark.parametrize(
     ("argument", "choices"),
     [("temperature_per", "'head' or 'layer'"), ("temperature_as", "'multiplier' or 'divisor'")],
@@ -200,8 +221,8 @@ def test_a_temperature_of_another_kind_is_refused(argument, choices):
         LocalitySelfAttention(
             2, 3, diagonal_mask=False, temperature_as="divisor", temperature_per="layer"
         ),
-        WindowAttention((2, 3), 4, qkv_bias=False, attn_drop=0.1, proj_drop=0.2),
-        LocalityWindowAttention(2, 4, relative_position_bias_initializer="ones", key_dim=3),
+        WindowAttention(4, (2, 3), qkv_bias=False, attn_drop=0.1, proj_drop=0.2),
+        LocalityWindowAttention(4, 2, relative_position_bias_initializer="ones", key_dim=3),
     ],
 )
 def test_a_layer_comes_back_from_its_config(layer):
@@ -215,7 +236,7 @@ def attention_weights(layer, x, attn_mask):
     return ops.convert_to_numpy(weights)
 
 
-@pytest.mark.parametrize("layer", [SelfAttention(2), WindowAttention((1, 4), 2)])
+@pytest.mark.parametrize("layer", [SelfAttention(2), WindowAttention(2, (1, 4))])
 def test_true_in_a_mask_lets_attend_and_false_forbids(rng, layer):
     x = rng.normal(size=(6, 4, 8)).astype("float32")
     may = rng.random((3, 4, 4)) < 0.5
@@ -285,7 +306,7 @@ def test_a_mask_per_sample_can_be_an_input(rng):
 
 @pytest.mark.parametrize("forbidden", [-100.0, -np.inf])
 def test_a_large_score_does_not_lift_the_mask_of_attend(forbidden):
-    key = 20 * np.eye(2, dtype="float32")[None, :, None]  # (1, 2, 1, 2)
+    key = 400 * np.eye(2, dtype="float32")[None, :, None]  # (1, 2, 1, 2)
     mask = np.where(np.eye(2), 0.0, forbidden).astype("float32")[None]
     arguments = map(ops.convert_to_tensor, (key[:, ::-1], key, key))  # each likes the other best
     _, weights = attend(*arguments, mask=ops.convert_to_tensor(mask))
@@ -296,7 +317,7 @@ def test_a_large_score_does_not_lift_the_mask_of_attend(forbidden):
 def test_a_large_score_does_not_lift_a_mask(forbidden):
     layer, x = SelfAttention(1, qkv_bias=False), np.eye(2, dtype="float32")[None]
     layer.build(x.shape)
-    kernel = [20 * np.eye(2)[::-1], 20 * np.eye(2), np.eye(2)]  # each likes the other best
+    kernel = [400 * np.eye(2)[::-1], 400 * np.eye(2), np.eye(2)]  # each likes the other best
     layer.qkv.kernel.assign(np.concatenate(kernel, axis=1))
     mask = np.where(np.eye(2), 0.0, forbidden)[None]
     _, weights = layer(x, attn_mask=mask, return_attention_scores=True)

@@ -91,7 +91,7 @@ def test_a_pixel_moves_exactly_the_outputs_it_shares_a_window_with(rng, grid, wi
 
 def test_a_window_larger_than_the_grid_is_cut_and_not_shifted(rng):
     block = built_block(rng, (3, 4), (7, 4), (3, 2))
-    assert (block.window, block.shift, block.attn_mask) == ((3, 4), (0, 0), None)
+    assert (block.window_size, block.shift_size, block.attn_mask) == ((3, 4), (0, 0), None)
     x = rng.normal(size=(2, 3, 4, 8)).astype("float32")
     expected = reference.swin_block(
         x.reshape(2, 12, 8), reference_block_weights(block), (3, 4), (3, 4), (0, 0), 2

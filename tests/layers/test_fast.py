@@ -122,6 +122,18 @@ def test_gradients_pass_where_numbers_do_in_any_precision(rng, dtype):
     assert ops.dtype(layer(ops.ones((2, 3)), training=True)) == layer.compute_dtype
 
 
+def test_a_gradient_passes_where_a_number_did(rng):
+    # The loss is the sum of dropout(x + b), so one step downhill shows its gradient in b.
+    shift = keras.layers.EinsumDense("bn,n->bn", 64, bias_axes="n", kernel_initializer="ones")
+    model = keras.Sequential([keras.Input((64,)), shift, Dropout(0.25, seed=4)])
+    model.compile(keras.optimizers.SGD(1.0), loss=lambda _, y: ops.sum(y))
+    ones = np.ones((1, 64), "float32")
+    model.train_on_batch(ones, ones)
+    kept = drop_ones(Dropout(0.25, seed=4), 1, 64)[0]
+    np.testing.assert_allclose(-ops.convert_to_numpy(shift.bias), kept, atol=1e-6)
+    assert 0 < (kept == 0).mean() < 1
+
+
 def test_a_saved_layer_loads(tmp_path):
     model = keras.Sequential([keras.Input((4,)), Dropout(0.3, seed=5)])
     model.save(tmp_path / "dropout.keras")

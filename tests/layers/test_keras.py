@@ -32,7 +32,7 @@ LAYERS = {
     "DropPath": (lambda: DropPath(0.2), GRID, GRID),
     "Dropout": (lambda: Dropout(0.2), SEQUENCE, SEQUENCE),
     "LocalitySelfAttention": (lambda: LocalitySelfAttention(2), SEQUENCE, SEQUENCE),
-    "LocalityWindowAttention": (lambda: LocalityWindowAttention((2, 3), 2), WINDOW, WINDOW),
+    "LocalityWindowAttention": (lambda: LocalityWindowAttention(2, (2, 3)), WINDOW, WINDOW),
     "Mlp": (lambda: Mlp(9, 0.1), SEQUENCE, SEQUENCE),
     "PatchEmbed": (
         lambda: PatchEmbed((2, 3), 8, norm=True, input_norm=True, kernel_initializer=NORMAL),
@@ -54,7 +54,7 @@ LAYERS = {
         ),
         *(SEQUENCE, SEQUENCE),
     ),
-    "WindowAttention": (lambda: WindowAttention(np.array([2, 3]), 2), WINDOW, WINDOW),
+    "WindowAttention": (lambda: WindowAttention(2, np.array([2, 3])), WINDOW, WINDOW),
 }
 
 
@@ -154,7 +154,7 @@ def test_any_module_may_be_imported_first(first):
     assert run.stdout == "True\n", run.stderr
 
 
-@pytest.mark.parametrize("name", sorted(LAYERS.keys() - {"Dropout", "DropPath"}))
+@pytest.mark.parametrize("name", sorted(LAYERS.keys() - {"Dropout"}))
 @pytest.mark.parametrize("dtype", ["uint8", "bool"])
 def test_integers_and_booleans_count_as_the_floats_they_are(rng, name, dtype):
     make, shape, _ = LAYERS[name]
@@ -204,7 +204,7 @@ def test_a_loaded_block_still_refuses_another_grid(tmp_path):
 
 
 def test_a_window_attention_refuses_another_window():
-    layer = WindowAttention((2, 2), 2)
+    layer = WindowAttention(2, (2, 2))
     layer(np.zeros((3, 4, 4), "float32"))
     with pytest.raises(ValueError, match=r"expected shape=\(None, 4, 4\)"):
         layer(np.zeros((3, 1, 4), "float32"))
@@ -231,6 +231,16 @@ def test_an_activation_that_would_be_loaded_as_another_is_not_saved():
     with pytest.raises(ValueError, match="would be loaded as another function"):
         Mlp(4, out_activation=keras.ops.gelu).get_config()
     assert Mlp(4, out_activation=keras.activations.gelu).get_config()["out_activation"] == "gelu"
+
+
+def test_a_subclass_may_pass_all_arguments_on():
+    class Wider(SelfAttention):
+        def __init__(self, *args, **kwargs):
+            super().__init__(*args, **kwargs)
+
+    layer = Wider(4, 2, qkv_bias=False)
+    assert layer.arguments == {"num_heads": 4, "key_dim": 2, "qkv_bias": False}
+    assert Wider.from_config(layer.get_config()).num_heads == 4
 
 
 def test_a_subclass_elsewhere_takes_no_name_of_ours():

@@ -62,7 +62,7 @@ def test_without_a_position_embedding_a_vector_for_each_token_is_missing():
 
 def test_only_every_second_block_shifts_and_none_where_the_window_covers_the_grid():
     model = swin_transformer(replace(SMALL_SWIN, depths=(2, 2)))  # grids 8 x 8 and 4 x 4, window 4
-    shifts = [layer.shift for layer in model.layers if "block" in layer.name]
+    shifts = [layer.shift_size for layer in model.layers if "block" in layer.name]
     assert shifts == [(0, 0), (2, 2), (0, 0), (0, 0)]
 
 

@@ -156,28 +156,6 @@ def test_a_state_of_another_seed_is_refused(begun, dataset, tmp_path):
         train(TINY, dataset, tmp_path, seed=4)
 
 
-def test_a_state_of_the_version_before_is_continued(copied, finished, dataset):
-    """It had its settings and its history, which may be an epoch ahead, in files of their own."""
-    out, state = copied
-    with np.load(state) as saved:
-        arrays = dict(saved)
-    about = json.loads(str(arrays.pop("about")))
-    np.savez(state, **arrays)
-    config = about["settings"]["config"]
-    steps = [{"step": each["class"], **each} for each in config.pop("transforms")]
-    old = {
-        "config": {**config, "steps": [{k: v for k, v in s.items() if k != "class"} for s in steps]}
-    }
-    (state.parent / "settings.json").write_text(json.dumps(about["settings"] | old))
-    ahead = [*about["history"], {"epoch": 2, "loss": 1.0}]
-    (state.parent / "history.json").write_text(json.dumps(ahead))
-    (state.parents[1] / "seed-3.json").unlink()
-    record = train(TINY, dataset, out, seed=3)
-    assert record.test == finished[1].test
-    assert [sitting["epochs"] for sitting in record.sittings] == [1, 2]
-    assert record.commit.startswith("outside git, then ") or record.commit is None
-
-
 def test_a_time_limit_stops_after_an_epoch_and_the_run_goes_on(finished, begun, copied, dataset):
     (out, whole), (_, first), (tmp_path, _) = finished, begun, copied
     assert (len(first.history), first.finished, first.test) == (1, False, None)

@@ -126,6 +126,24 @@ def test_a_begun_run_is_continued_by_a_recipe_with_other_words(copied, finished,
     assert figures[0] == figures[1]
 
 
+def test_a_shorter_run_does_not_replace_a_record_whose_state_is_gone(copied, dataset):
+    out, state = copied
+    state.unlink()
+    record = out / "tiny" / "seed-3.json"
+    before = record.read_bytes()
+    with pytest.raises(OtherRunError, match=r"seed-3\.json goes to epoch 1, the state in .* to ep"):
+        train(TINY, dataset, out, seed=3)
+    assert record.read_bytes() == before
+
+
+def test_what_a_kill_left_of_a_finished_run_is_removed(finished, begun, dataset, tmp_path):
+    for out, _ in (begun, finished):
+        shutil.copytree(out, tmp_path, dirs_exist_ok=True)
+    assert (tmp_path / "tiny" / "seed-3").is_dir()
+    assert train(TINY, dataset, tmp_path, seed=3) == finished[1]
+    assert not (tmp_path / "tiny" / "seed-3").exists()
+
+
 def test_cut_weights_are_noticed(finished, dataset, tmp_path):
     shutil.copytree(finished[0], tmp_path, dirs_exist_ok=True)
     weights = tmp_path / "tiny" / "seed-3.weights.h5"
