@@ -40,7 +40,7 @@ def main(arguments: list[str] | None = None) -> None:
     for workers in chosen.workers:
         with start_workers(workers) as pool:
             batches = recipe.batches(*dataset.train, seed=0, pool=pool)
-            rate = images_a_second(batches)
+            rate = images_per_second(batches)
             waiting = waiting_share(model, batches, chosen.steps)
         print(
             f"{workers} workers: {rate:,.0f} images per second; "
@@ -49,7 +49,7 @@ def main(arguments: list[str] | None = None) -> None:
         )
 
 
-def images_a_second(batches: Batches) -> float:
+def images_per_second(batches: Batches) -> float:
     """Images that the pipeline makes in a second, once its workers have started."""
     batches[len(batches) - 1]
     started = time.perf_counter()

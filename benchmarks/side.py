@@ -48,7 +48,7 @@ def answer_requests(side: str, model: str, batch_size: int) -> None:
         elif request == "step":
             answer = [measure_seconds(step) for _ in range(int(number[0]))]
         elif request == "multiply":
-            answer = measure_macs_a_second(int(number[0]))
+            answer = measure_macs_per_second(int(number[0]))
         else:
             answer = measure_peak_bytes()
         print(json.dumps(answer), flush=True)
@@ -106,7 +106,7 @@ def measure_seconds(step: Callable[[], None]) -> float:
     return time.perf_counter() - start
 
 
-def measure_macs_a_second(size: int) -> float:
+def measure_macs_per_second(size: int) -> float:
     """How fast this backend multiplies float32 matrices `(size, size)`, the best of three times."""
     matrix = ops.ones((size, size))
 

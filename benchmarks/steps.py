@@ -116,8 +116,8 @@ def compare(
             statistics.median(ours) / statistics.median(published)
             for ours, published in zip(turns["ours"], turns["published"], strict=True)
         ),
-        "macs_a_step": macs,
-        "macs_a_second": max(rates),
+        "macs_per_step": macs,
+        "macs_per_second": max(rates),
         "floor_seconds": macs / max(rates),
         "sides": {
             side: {

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 
 class DataError(ValueError):
-    """Data cannot be had from where the reader pointed; the message says what to do."""
+    """Why data cannot be read, and what to do, in one sentence."""
 
 
 @contextlib.contextmanager

@@ -200,7 +200,7 @@ def require_same(settings: dict, found: dict, where: Path) -> None:
 
 
 def _identity(run: dict) -> dict:
-    """A run's settings that can change its result, flat, in today's words."""
+    """A run's settings that can change its result, flat, as recipes are written today."""
     config = run["config"]
     # A recipe with options that this version lacks stays as it is: another run.
     with contextlib.suppress(KeyError, TypeError, ValueError):

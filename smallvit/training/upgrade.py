@@ -1,4 +1,4 @@
-"""Bring records and settings that older versions wrote up to date."""
+"""Convert records and settings of older versions to the current form."""
 
 _CIFAR100 = "30324f75ecaa0f624929a77160ee2d7ad11e604148951c26609d42eb51cef6ff"
 """`data_fingerprint` of the published images; any could be called so."""

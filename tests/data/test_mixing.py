@@ -88,7 +88,7 @@ def test_a_box_is_cut_off_at_the_borders(centre, expected):
 
 
 @pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 0.9, 1.0])
-def test_boxes_lie_inside_with_their_centres_spread_evenly(rng, share):
+def test_boxes_lie_inside_with_their_centres_spread_uniformly(rng, share):
     boxes = np.array([draw_box(32, 32, share, rng) for _ in range(2000)])
     top, left, height, width = boxes.T
     assert (boxes >= 0).all()

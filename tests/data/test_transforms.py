@@ -167,7 +167,7 @@ def test_erasing_takes_the_share_it_names():
         assert (height - 0.5) / (width + 0.5) <= 1 / 0.3
 
 
-def test_erasing_draws_areas_evenly():
+def test_erasing_draws_areas_uniformly():
     rng, erasing = np.random.default_rng(0), RandomErasing(min_aspect=0.9)
     areas = [np.prod(erasing.draw_box(64, 64, rng)[2:]) / 64**2 for _ in range(2000)]
     assert np.mean(areas) == pytest.approx(0.21, abs=0.009)

@@ -91,7 +91,7 @@ def test_a_variant_has_the_model_of_what_it_varies(name):
     assert (recipe.model, recipe.parameters) == (original.model, original.parameters)
 
 
-def test_the_swin_of_the_example_is_mended_one_change_at_a_time():
+def test_the_swin_of_the_example_is_fixed_one_change_at_a_time():
     steps = [
         {name for name in vars(after) if getattr(before, name) != getattr(after, name)}
         - {"name", "summary", "published"}
@@ -101,11 +101,11 @@ def test_the_swin_of_the_example_is_mended_one_change_at_a_time():
     assert steps == [*expected, {"schedule", "weight_decay"}]  # a schedule has its own decay
 
 
-def test_a_mended_example_takes_no_more_than_the_example():
-    for mended, example in (("swin-fixed", "swin-keras"), ("sl-vit-fixed", "sl-vit-keras")):
-        mended, example = get_recipe(mended), get_recipe(example)
-        assert mended.parameters <= example.parameters
-        assert mended.epochs == example.epochs
+def test_a_fixed_example_takes_no_more_than_the_example():
+    for fixed, example in (("swin-fixed", "swin-keras"), ("sl-vit-fixed", "sl-vit-keras")):
+        fixed, example = get_recipe(fixed), get_recipe(example)
+        assert fixed.parameters <= example.parameters
+        assert fixed.epochs == example.epochs
 
 
 def test_weight_decay_of_the_vit_example_in_both_units():
