@@ -39,6 +39,8 @@ def attend(
         `(batch, num_windows, num_heads, num_tokens, num_tokens)` before dropout. Each row of
         weights sums to 1, or to 0 if the mask forbids all of it, which a softmax cannot express.
 
+    The number of tokens has to be known when the function is traced.
+
     Source: Vaswani et al. 2017, equation 1; the bias is Liu et al. 2021 (Swin), equation 4.
     """
     scores = einsum("bnhd,bmhd->bhnm", query, key) + bias
@@ -230,6 +232,9 @@ class WindowAttention(SelfAttention):
         **kwargs: `SelfAttention`'s other arguments.
 
     Call arguments and results are those of `SelfAttention`.
+
+    Raises:
+        ValueError: if `window_size` is no size, or as `SelfAttention` says.
 
     Source: Liu et al. 2021 (Swin), section 3.2 and equation 4.
     """

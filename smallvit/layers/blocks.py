@@ -79,6 +79,9 @@ class Mlp(Composite):
 
     Input and output `(batch, ..., channels)`.
 
+    Raises:
+        ValueError: if `hidden_dim` is no count.
+
     Source: Dosovitskiy et al. 2021 (ViT), section 3.1.
     """
 
@@ -134,6 +137,10 @@ class TransformerBlock(Composite):
 
     Returns a tensor of the shape of `x`; with `return_attention_scores`, also the weights
     `(batch, num_windows, num_heads, N, N)`, here with one window of all tokens.
+
+    Raises:
+        ValueError: if a count, `mlp_ratio`, `drop_path` or `locality` is out of range, or, when it
+            is built, if no `key_dim` is given and the heads do not divide the channels.
 
     Source: Dosovitskiy et al. 2021 (ViT), equations 2 and 3.
     """

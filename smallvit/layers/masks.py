@@ -60,6 +60,9 @@ def get_attn_mask(
 def get_diagonal_mask(num_tokens: int) -> np.ndarray:
     """Mask that keeps each of `N` tokens, a class token included, from attending to itself.
 
+    Args:
+        num_tokens: `N`.
+
     Returns:
         float32 array `(1, N, N)`, -10,000 on the diagonal and 0 elsewhere.
 

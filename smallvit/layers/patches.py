@@ -143,6 +143,9 @@ class PatchMerging(_Tokens):
     Input `(batch, height, width, channels)`; output
     `(batch, ceil(height / 2), ceil(width / 2), embed_dim)`, in the layer's compute dtype.
 
+    Raises:
+        ValueError: if `embed_dim` is no count.
+
     Source: Liu et al. 2021 (Swin), section 3.1; the order of the four neighbours is that of
     microsoft/Swin-Transformer, `PatchMerging`.
     """
@@ -182,6 +185,9 @@ class ShiftedPatchTokenization(_Tokens):
 
     Input `(batch, height, width, channels)`; output
     `(batch, ceil(height / Ph), ceil(width / Pw), embed_dim)`, in the layer's compute dtype.
+
+    Raises:
+        ValueError: if `patch_size` is no size or `embed_dim` no count.
 
     Source: Lee, Lee and Song 2021 (arXiv 2112.13492), "Shifted Patch Tokenization".
     """

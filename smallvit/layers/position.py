@@ -18,6 +18,9 @@ def get_relative_position_index(window_size: Size) -> np.ndarray:
         int32 array `(N, N)`. Entry `[q, k]` is
         `(row(q) - row(k) + Mh - 1) * (2 Mw - 1) + (column(q) - column(k) + Mw - 1)`.
 
+    Raises:
+        ValueError: if `window_size` is no size.
+
     Source: Liu et al. 2021 (Swin Transformer), equation 4.
     """
     height, width = to_pair(window_size, "window_size")

@@ -80,11 +80,18 @@ def clamp_window(
 ) -> tuple[Pair, Pair]:
     """Fit a window and its shift to a grid, each axis on its own; all are in tokens.
 
-    A window at least as long as an axis is cut to that axis and not shifted along it. A shift has
-    to be smaller than the window it moves.
+    A window at least as long as an axis is cut to that axis and not shifted along it.
+
+    Args:
+        input_resolution: height and width of the grid.
+        window_size: height and width of a window.
+        shift_size: how far the windows are shifted down and right.
 
     Returns:
         `(window_size, shift_size)`, both as `(height, width)`.
+
+    Raises:
+        ValueError: if a shift is not smaller than the window it moves, or something is no size.
 
     Source: microsoft/Swin-Transformer, `SwinTransformerBlock.__init__`, per axis as in timm.
     """
@@ -101,7 +108,15 @@ def clamp_window(
 
 
 def pad_to_multiple(input_resolution: Size, window_size: Size) -> Pair:
-    """Height and width of the smallest grid of whole windows that holds `input_resolution`."""
+    """Height and width, in tokens, of the smallest grid of whole windows that holds another.
+
+    Args:
+        input_resolution: height and width of that other grid.
+        window_size: height and width of a window.
+
+    Raises:
+        ValueError: if one of them is no size.
+    """
     grid = to_pair(input_resolution, "input_resolution")
     window = to_pair(window_size, "window_size")
     height, width = (-(-n // m) * m for n, m in zip(grid, window, strict=True))

@@ -38,6 +38,10 @@ class ConvNetConfig(ModelConfig):
 def convolutional_network(config: ConvNetConfig, name: str = "convnet") -> keras.Model:
     """Build a residual convolutional network as a functional Keras model.
 
+    Args:
+        config: its sizes.
+        name: the model's name.
+
     Returns:
         Model from images `(batch, height, width, channels)`, floats scaled as the recipe says, to
         logits `(batch, num_classes)`, float32 whatever the dtype policy; without a head, to the

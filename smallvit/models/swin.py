@@ -106,10 +106,17 @@ SL_SWIN_PAPER = replace(SWIN_PAPER, shifted_patches=True, locality=True)
 def swin_transformer(config: SwinConfig, name: str = "swin") -> keras.Model:
     """Build a Swin Transformer as a functional Keras model.
 
+    Args:
+        config: its sizes, rates and initializers.
+        name: the model's name.
+
     Returns:
         Model from images `(batch, height, width, channels)`, floats scaled as the recipe says, to
         logits `(batch, num_classes)`, float32 whatever the dtype policy; without a head, to the
         mean of the last stage's tokens `(batch, last_channels)`.
+
+    Raises:
+        ValueError: if plain patches do not divide the image, or a stage's heads its channels.
 
     Source: Liu et al. 2021 (Swin), section 3.1 and figure 3.
     """

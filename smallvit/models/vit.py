@@ -111,10 +111,17 @@ SL_VIT_PAPER = replace(VIT_PAPER, shifted_patches=True, locality=True)
 def vision_transformer(config: VitConfig, name: str = "vit") -> keras.Model:
     """Build a Vision Transformer as a functional Keras model.
 
+    Args:
+        config: its sizes, rates and initializers.
+        name: the model's name.
+
     Returns:
         Model from images `(batch, height, width, channels)`, floats scaled as the recipe says, to
         logits `(batch, num_classes)`, float32 whatever the dtype policy; without a head, to what
         the head would read.
+
+    Raises:
+        ValueError: if plain patches do not divide the image, or the heads the channels.
 
     Source: Dosovitskiy et al. 2021 (ViT), equations 1 to 4; Lee, Lee and Song 2021.
     """
