@@ -2,10 +2,17 @@
 
 from statistics import mean
 
+import matplotlib.pyplot as plt
+import numpy as np
 import pytest
 from keras import ops
+from matplotlib.cbook import get_sample_data
+from PIL import Image
 
 from smallvit.book.report import published_curve
+from smallvit.data.datasets import CIFAR100_MEAN, CIFAR100_STD
+from smallvit.data.transforms import Normalize
+from smallvit.models.inside import look_inside
 from smallvit.training.pretrained import load_pretrained
 from smallvit.training.records import read_results, results_folder
 
@@ -134,6 +141,36 @@ def test_of_5000_the_better_known_the_worse_on_new_ones():
 def test_most_of_the_loss_on_the_way_to_shifted_patches_is_the_norms():
     vit, norm, shifted = (mean(top1(rung)) for rung in ("vit", "vit-norm", "s-vit"))
     assert (vit - norm) / (vit - shifted) > 0.8
+
+
+@pytest.fixture(scope="module")
+def attention():
+    """What `ladder-vit` makes of sixteen views of a portrait: (blocks, images, heads, 64, 64)."""
+    with get_sample_data("grace_hopper.jpg") as file:
+        whole = Image.fromarray(plt.imread(file))
+    corners = [(50 * j, 60 * i) for i in range(4) for j in range(4)]
+    views = [whole.crop((x, y, x + 360, y + 360)).resize((32, 32)) for x, y in corners]
+    images = Normalize(CIFAR100_MEAN, CIFAR100_STD)(np.stack([np.asarray(v) for v in views]), None)
+    inside = look_inside(load_pretrained("ladder-vit"))(images)
+    return np.stack(
+        [ops.convert_to_numpy(inside[f"block{n}_attention"])[:, 0] for n in range(1, 5)]
+    )
+
+
+def test_some_heads_look_at_themselves_and_none_mostly(attention):
+    own = np.diagonal(attention, axis1=-2, axis2=-1)
+    shares = 64 * own.mean(axis=(1, 3))  # of an equal one, by block and head
+    assert ((shares[:2] > 2) & (shares[:2] < 4)).any() and shares.max() < 4  # "two to four times"
+    assert (shares[3] < 1).sum() >= 3  # "in most heads of the last block"
+    assert round(100 * (attention.max(axis=-1) <= own).mean()) == 3  # "in 3 % of all rows"
+
+
+def test_some_heads_came_nearer_but_to_little_more_than_three_patches(attention):
+    rows, columns = np.divmod(np.arange(64), 8)
+    apart = np.hypot(rows[:, None] - rows, columns[:, None] - columns)
+    reach = (attention * apart).sum(axis=-1).mean(axis=(1, 3))
+    assert 3 < reach.min() < 3.3
+    assert reach[:2].mean() < reach[2:].mean() < apart.mean()
 
 
 @pytest.mark.parametrize("seed", [0, 1])
