@@ -255,17 +255,17 @@ class SwinTransformerBlock(TransformerBlock):
         super().__init__(num_heads, **kwargs)
         self.window_size = to_pair(window_size, "window_size")
         self.shift_size = to_pair(shift_size, "shift_size", minimum=0)
-        self.relative_position_bias_initializer = relative_position_bias_initializer
+        self.make_attention = partial(
+            self.make_attention,
+            relative_position_bias_initializer=relative_position_bias_initializer,
+        )
 
     def build_attention(self, input_shape: tuple) -> None:
         self.input_resolution = grid = tuple(input_shape[1:3])
         window, shift = clamp_window(grid, self.window_size, self.shift_size)
         self.window_size, self.shift_size = window, shift
         self.attn_mask = get_attn_mask(grid, window, shift)
-        self.attn = self.make_attention(
-            window_size=window,
-            relative_position_bias_initializer=self.relative_position_bias_initializer,
-        )
+        self.attn = self.make_attention(window_size=window)
         self.attn.build((None, prod(window), input_shape[-1]))
         self.input_spec = layers.InputSpec(shape=(None, *input_shape[1:]))
 
