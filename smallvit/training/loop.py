@@ -175,7 +175,7 @@ def train(
             record = _find_finished(run, settings)
             record = record or _train(planned, dataset, run, settings, session, command)
     if record.finished and _writes():
-        shutil.rmtree(run, ignore_errors=True)  # as the lock is released: NFS keeps open files
+        shutil.rmtree(run, ignore_errors=True)  # after the lock: NFS keeps open files
     return record
 
 

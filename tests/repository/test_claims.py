@@ -79,10 +79,10 @@ def test_the_ladders_steps_are_as_small_data_tells_them(before, after, low, high
 @pytest.mark.parametrize(
     ("before", "after", "low", "high"),
     [
-        ("swin-keras", "swin-drop-path", -2, 0),  # "two losses", none "twice its error"
+        ("swin-keras", "swin-drop-path", -1, 0),  # "two losses", none "twice its error"
         ("swin-drop-path", "swin-crop", 2.4, 2.6),  # "two and a half times its error"
-        ("swin-crop", "swin-shuffle", -2, 0),
-        ("swin-shuffle", "swin-fixed", 0, 2),
+        ("swin-crop", "swin-shuffle", -1, 0),
+        ("swin-shuffle", "swin-fixed", 1, 2),
     ],
 )
 def test_the_steps_to_the_fixed_swin_are_as_results_tells_them(before, after, low, high):
@@ -128,9 +128,10 @@ def known(rung):
     return mean(record.history[-1]["top1"] for record in RECORDS[rung])
 
 
-def test_all_know_1000_photographs_by_heart_and_the_vit_even_5000():
+def test_all_know_1000_photographs_by_heart_and_the_vit_alone_5000():
     assert min(known(f"{rung}-1000") for rung in RIVALS) > 0.99
-    assert known("vit-5000") > 0.99
+    others = (known(f"{rung}-5000") for rung in RIVALS if rung != "vit")
+    assert known("vit-5000") > 0.99 > max(others)
 
 
 def test_of_5000_the_better_known_the_worse_on_new_ones():
