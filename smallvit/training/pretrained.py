@@ -60,8 +60,8 @@ def load_run(path: Path) -> tuple[Record, keras.Model]:
         model.load_weights(weights)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ValueError(
-            f"{weights} does not fit the model that {path} describes ({error}); make them "
-            f"anew with {_command(record.recipe)} --out FOLDER`."
+            f"{weights} does not fit the model that {path} describes; make them anew with "
+            f"{_command(record.recipe)} --out FOLDER`."
         ) from error
     return record, model
 
