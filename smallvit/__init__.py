@@ -24,7 +24,7 @@ _MODULES = {
     "models.swin": "SwinConfig swin_transformer",
     "models.vit": "VitConfig vision_transformer",
     "models.cost": "count_macs count_parameters",
-    "models.inside": "get_temperatures look_inside",
+    "models.inside": "get_scales look_inside",
     "data.cifar": "load_cifar100",
     "data.datasets": "load_dataset",
     "data.shapes": "shapes100",

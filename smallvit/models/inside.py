@@ -57,7 +57,7 @@ class _WithAttention(keras.layers.Layer):
         return self.block(x, return_attention_scores=True)
 
 
-def get_temperatures(model: keras.Model) -> dict[str, np.ndarray]:
+def get_scales(model: keras.Model) -> dict[str, np.ndarray]:
     """What each block of a Swin or ViT multiplies its scores by, learnt or not.
 
     Returns:

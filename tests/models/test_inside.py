@@ -4,7 +4,7 @@ import pytest
 from keras import ops
 from samples import SMALL_SWIN, SMALL_VIT
 
-from smallvit.models.inside import get_temperatures, look_inside
+from smallvit.models.inside import get_scales, look_inside
 from smallvit.models.swin import swin_transformer
 from smallvit.models.vit import vision_transformer
 
@@ -56,13 +56,13 @@ def test_a_swin_shows_its_windows(rng):
     assert inside["stage2_block1_attention"].shape == (2, 1, 4, 16, 16)
 
 
-def test_temperatures_are_told_learnt_or_not():
-    learnt = get_temperatures(vision_transformer(SMALL_VIT))
+def test_scales_are_told_learnt_or_not():
+    learnt = get_scales(vision_transformer(SMALL_VIT))
     assert {name: values.tolist() for name, values in learnt.items()} == {
         "block1": [0.5, 0.5],
         "block2": [0.5, 0.5],
     }
-    fixed = get_temperatures(swin_transformer(SMALL_SWIN))
+    fixed = get_scales(swin_transformer(SMALL_SWIN))
     np.testing.assert_allclose(fixed["stage1_block1"], [0.5])
 
 
