@@ -1,4 +1,4 @@
-"""What goes wrong while data is read, in one sentence."""
+"""What goes wrong with data and with what is done to it, in one sentence."""
 
 import contextlib
 from collections.abc import Iterator
@@ -23,3 +23,13 @@ def one_sentence(source: object) -> Iterator[None]:
         raise DataError(
             f"{source} does not fit into memory; choose fewer or smaller images."
         ) from error
+
+
+def require(holds: bool, settings: object, rule: str) -> None:
+    """Refuse settings, a dataclass, for which a rule does not hold.
+
+    Raises:
+        ValueError: that tells the rule and the settings.
+    """
+    if not holds:
+        raise ValueError(f"{type(settings).__name__} needs {rule}; got {settings}.")

@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from smallvit.data.errors import require
+
 Box = tuple[int, int, int, int]
 """Top, left, height and width of a rectangle, in pixels."""
 
@@ -116,11 +118,18 @@ class CutMixOrMixup:
     Called with images, labels and a generator, it returns new images and labels. Partners are a
     random permutation of the batch, so an image may be its own.
 
+    Raises:
+        ValueError: if the probability is not one, or alpha not positive.
+
     Source: Lee, Lee and Song 2021 (arXiv 2112.13492), `main.py` of aanna0701/SPT_LSA_ViT.
     """
 
     probability: float = 0.5
     alpha: float = 1.0
+
+    def __post_init__(self):
+        require(0 <= self.probability <= 1, self, "0 <= probability <= 1")
+        require(self.alpha > 0, self, "alpha > 0")
 
     def __call__(
         self, images: np.ndarray, labels: np.ndarray, rng: np.random.Generator

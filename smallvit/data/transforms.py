@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from smallvit.data.errors import require
 from smallvit.data.mixing import CutMixOrMixup, is_inside, mix
 
 
@@ -83,11 +84,17 @@ class Resize(Transform):
 
     Args:
         size: the new height and width in pixels, not smaller than the old ones.
+
+    Raises:
+        ValueError: if the size is no positive integer or, when called, smaller than an image.
     """
 
     size: int
     random: ClassVar = False
     dtype: ClassVar = "float32"
+
+    def __post_init__(self):
+        require(isinstance(self.size, int) and self.size > 0, self, "a positive integer size")
 
     def apply(self, images: Any, drawn: None, xp: ModuleType = np) -> Any:
         if xp is not np:  # No products of matrices, which a GPU may round to three digits.
@@ -116,9 +123,16 @@ class RandomCrop(Transform):
 
     Args:
         padding: the black border, in pixels, from which a crop of the old size is taken.
+
+    Raises:
+        ValueError: if that is no integer, or negative.
     """
 
     padding: int
+
+    def __post_init__(self):
+        holds = isinstance(self.padding, int) and self.padding >= 0
+        require(holds, self, "an integer padding, 0 or more")
 
     def draw(self, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
         return rng.integers(0, 2 * self.padding + 1, size=(2, shape[0])).T  # top, left
@@ -146,9 +160,15 @@ class RandomRotation(_Warp):
 
     Args:
         factor: the angle is drawn uniformly from `-factor` to `factor` full turns.
+
+    Raises:
+        ValueError: unless the factor is 0 to 1.
     """
 
     factor: float
+
+    def __post_init__(self):
+        require(0 <= self.factor <= 1, self, "0 <= factor <= 1")
 
     def draw(self, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
         angle = 2 * np.pi * rng.uniform(-self.factor, self.factor, shape[0])
@@ -162,9 +182,15 @@ class RandomZoom(_Warp):
 
     Args:
         factor: an axis shows from `1 - factor` to `1 + factor` of what it showed.
+
+    Raises:
+        ValueError: unless the factor is 0 to 1.
     """
 
     factor: float
+
+    def __post_init__(self):
+        require(0 <= self.factor <= 1, self, "0 <= factor <= 1")
 
     def draw(self, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
         shown = rng.uniform(1 - self.factor, 1 + self.factor, (shape[0], 2))
@@ -198,12 +224,9 @@ class RandomErasing(Transform):
     dtype: ClassVar = "float32"
 
     def __post_init__(self):
-        areas_fit = 0 < self.min_area <= self.max_area < 1
-        if not (0 <= self.probability <= 1 and areas_fit and 0 < self.min_aspect <= 1):
-            raise ValueError(
-                "RandomErasing needs 0 <= probability <= 1, 0 < min_area <= max_area < 1 and "
-                f"0 < min_aspect <= 1; got {self}."
-            )
+        require(0 <= self.probability <= 1, self, "0 <= probability <= 1")
+        require(0 < self.min_area <= self.max_area < 1, self, "0 < min_area <= max_area < 1")
+        require(0 < self.min_aspect <= 1, self, "0 < min_aspect <= 1")
 
     def draw(self, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
         boxes = np.zeros((shape[0], 4), "int32")

@@ -5,6 +5,7 @@ from keras import ops
 
 from smallvit.data.autoaugment import AutoAugment
 from smallvit.data.datasets import CIFAR100_MEAN, CIFAR100_STD
+from smallvit.data.mixing import CutMixOrMixup
 from smallvit.data.transforms import (
     UNIT_RANGE,
     Normalize,
@@ -175,18 +176,25 @@ def test_erasing_draws_areas_uniformly():
 
 
 @pytest.mark.parametrize(
-    "wrong",
+    ("transform", "name", "values", "rule"),
     [
-        *({"probability": value} for value in (-0.1, 1.1, float("nan"))),
-        *({"min_area": value} for value in (0, -0.1, 0.5)),
-        *({"max_area": value} for value in (0.01, 1.0, float("nan"))),
-        *({"min_aspect": value} for value in (0, 1.1)),
+        (Resize, "size", (40.5, 0, -8), "a positive integer size"),
+        (RandomCrop, "padding", (-1, 0.5), "an integer padding, 0 or more"),
+        (RandomRotation, "factor", (-0.1, 1.1, float("nan")), "0 <= factor <= 1"),
+        (RandomZoom, "factor", (-0.1, 1.1, float("nan")), "0 <= factor <= 1"),
+        (RandomErasing, "probability", (-0.1, 1.1, float("nan")), "0 <= probability <= 1"),
+        (RandomErasing, "min_area", (0, -0.1, 0.5), "0 < min_area <= max_area < 1"),
+        (RandomErasing, "max_area", (0.01, 1.0, float("nan")), "0 < min_area <= max_area < 1"),
+        (RandomErasing, "min_aspect", (0, 1.1), "0 < min_aspect <= 1"),
+        (CutMixOrMixup, "probability", (-0.1, 1.1, float("nan")), "0 <= probability <= 1"),
+        (CutMixOrMixup, "alpha", (0, -1.0, float("nan")), "alpha > 0"),
     ],
 )
-def test_an_erasing_that_cannot_be_is_refused_when_it_is_made(wrong):
-    ((name, value),) = wrong.items()
-    with pytest.raises(ValueError, match=rf"needs 0 <= probability <= 1.*; got .*{name}={value}"):
-        RandomErasing(**wrong)
+def test_what_cannot_be_done_is_refused_when_it_is_asked_for(transform, name, values, rule):
+    for value in values:
+        expected = rf"{transform.__name__} needs {rule}; got .*\b{name}={value}\b.*\)\.$"
+        with pytest.raises(ValueError, match=expected):
+            transform(**{name: value})
 
 
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (2, 200)])
