@@ -14,7 +14,7 @@ from typing import Any
 from smallvit.data.batches import Batches
 from smallvit.data.datasets import paint_dataset
 from smallvit.data.workers import start_workers
-from smallvit.training.loop import build_model, compile_model
+from smallvit.training.build import build_model, compile_model
 from smallvit.training.recipes import get_recipe
 
 

@@ -21,7 +21,7 @@ from keras import ops
 from benchmarks import published_swin, published_vit
 from smallvit.layers.patches import patchify
 from smallvit.models.cost import count_macs, count_parameters
-from smallvit.training.loop import build_model, compile_model
+from smallvit.training.build import build_model, compile_model
 from smallvit.training.recipes import get_recipe
 from smallvit.training.records import describe_versions
 from smallvit.training.runtime import Session, device_settings, find_devices

@@ -211,7 +211,7 @@ def _train(chosen: argparse.Namespace) -> int:
 
 
 def _reproduce(chosen: argparse.Namespace) -> int:
-    from smallvit.training.files import OtherRunError
+    from smallvit.training.errors import OtherRunError
     from smallvit.training.loop import join_others, unrecorded
     from smallvit.training.processes import any_process
     from smallvit.training.records import read_results, results_folder

@@ -21,7 +21,7 @@ from samples import RECORD, TINY, cifar100_stub, tiny_dataset
 
 from smallvit.__main__ import main
 from smallvit.data.shapes import shapes100
-from smallvit.training.files import OtherRunError
+from smallvit.training.errors import OtherRunError
 from smallvit.training.pretrained import load_run
 from smallvit.training.recipes import RECIPES
 from smallvit.training.records import read_record, read_results, results_folder, write_record

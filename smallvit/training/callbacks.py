@@ -10,7 +10,8 @@ import keras
 import numpy as np
 
 from smallvit.data.batches import Batches
-from smallvit.training.files import TrainingError, replacing
+from smallvit.training.errors import TrainingError
+from smallvit.training.files import replacing
 from smallvit.training.processes import any_process, process_place
 from smallvit.training.records import require_same
 from smallvit.training.runtime import describe_device

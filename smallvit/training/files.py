@@ -8,16 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from smallvit.training.errors import OtherRunError, TrainingError
+
 GOOGLE_DRIVE = Path("/content/drive")
 """Where Colab mounts it."""
-
-
-class TrainingError(RuntimeError):
-    """Why a run cannot start or continue, in one sentence."""
-
-
-class OtherRunError(TrainingError):
-    """Why a place on disk cannot be used: another run, or another process, has it."""
 
 
 @contextlib.contextmanager

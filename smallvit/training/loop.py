@@ -13,12 +13,11 @@ from smallvit.data.batches import Batches, OnDevice, split_validation, tensorflo
 from smallvit.data.datasets import Dataset
 from smallvit.data.workers import start_workers
 from smallvit.layers.sizes import to_count
-from smallvit.models.convnet import ConvNetConfig, convolutional_network
 from smallvit.models.cost import count_macs, count_parameters
-from smallvit.models.swin import SwinConfig, swin_transformer
-from smallvit.models.vit import VitConfig, vision_transformer
+from smallvit.training.build import build_model, compile_model
 from smallvit.training.callbacks import Checkpoint, EpochSeed, TimeKeeper
-from smallvit.training.files import OtherRunError, TrainingError, replacing, require_mounted
+from smallvit.training.errors import OtherRunError, TrainingError
+from smallvit.training.files import replacing, require_mounted
 from smallvit.training.processes import (
     process_place,
     require_agreement,
@@ -34,7 +33,9 @@ from smallvit.training.records import (
     fingerprint_file,
     read_record,
     read_results,
+    record_path,
     require_same,
+    weights_path,
     write_record,
 )
 from smallvit.training.runtime import (
@@ -42,75 +43,9 @@ from smallvit.training.runtime import (
     describe_device,
     device_settings,
     find_devices,
-    gains_by_xla,
     progress_verbosity,
     require_divisible,
 )
-
-_BUILDERS = {
-    ConvNetConfig: convolutional_network,
-    SwinConfig: swin_transformer,
-    VitConfig: vision_transformer,
-}
-
-
-def build_model(recipe: Recipe) -> keras.Model:
-    """The recipe's network, not compiled."""
-    build = _BUILDERS[type(recipe.model)]
-    return build(recipe.model, name=recipe.name.replace("-", "_"))
-
-
-def build_schedule(
-    recipe: Recipe, num_images: int
-) -> float | keras.optimizers.schedules.CosineDecay:
-    """The recipe's learning rate, constant or by steps, for so many training images.
-
-    Raises:
-        ValueError: if a rate by steps is asked for, and the images make no batch.
-    """
-    if recipe.schedule is None:
-        return recipe.learning_rate
-    steps = recipe.epochs * recipe.steps_per_epoch(num_images)
-    if not steps:
-        raise ValueError(
-            f"{recipe.name} trains on whole batches of {recipe.batch_size} images, and "
-            f"{recipe.passes} passes over {num_images} make none; give it more images."
-        )
-    warmup_steps = round(recipe.schedule.warmup * steps)
-    return keras.optimizers.schedules.CosineDecay(
-        initial_learning_rate=recipe.schedule.floor,
-        warmup_target=recipe.learning_rate,
-        warmup_steps=warmup_steps,
-        decay_steps=steps - warmup_steps,
-        alpha=recipe.schedule.floor / recipe.learning_rate,
-    )
-
-
-def compile_model(
-    model: keras.Model, recipe: Recipe, num_images: int, steps_per_call: int = 1
-) -> None:
-    """Give a model the recipe's loss, optimizer and metrics, with XLA where that is faster.
-
-    Args:
-        model: as `build_model` returns it.
-        recipe: the run.
-        num_images: training images, which set the schedule's length.
-        steps_per_call: optimizer steps per call of Keras's compiled function.
-    """
-    learning_rate = build_schedule(recipe, num_images)
-    first_five = min(5, recipe.model.num_classes)
-    model.compile(
-        optimizer=keras.optimizers.AdamW(learning_rate, recipe.weight_decay),
-        loss=keras.losses.CategoricalCrossentropy(
-            from_logits=True, label_smoothing=recipe.label_smoothing
-        ),
-        metrics=[
-            keras.metrics.CategoricalAccuracy(name="top1"),
-            keras.metrics.TopKCategoricalAccuracy(first_five, name="top5"),
-        ],
-        steps_per_execution=steps_per_call,
-        jit_compile=gains_by_xla(model.compute_dtype),
-    )
 
 
 def train(
@@ -194,18 +129,9 @@ def join_others(dataset: Dataset) -> None:
     find_devices(set().union(*(_batch_sizes(recipe, dataset) for recipe in RECIPES.values())))
 
 
-def weights_path(run: Path) -> Path:
-    """Where the weights of `OUT/RECIPE/seed-N` are written."""
-    return run.with_name(run.name + ".weights.h5")
-
-
-def _record_path(run: Path) -> Path:
-    return run.with_name(run.name + ".json")
-
-
 def _find_finished(run: Path, settings: dict) -> Record | None:
     """The record of this run if it is finished; what is there must be this run."""
-    path, weights = _record_path(run), weights_path(run)
+    path, weights = record_path(run), weights_path(run)
     if not path.exists():
         return None
     record = read_record(path)
@@ -248,13 +174,13 @@ def _train(
         **settings,
     )
     if _writes():
-        write_record(_record_path(run), record)
+        write_record(record_path(run), record)
     return record
 
 
 def _require_no_loss(run: Path, epochs: int) -> None:
     """Refuse to go on from a state that is behind the record it would replace."""
-    path = _record_path(run)
+    path = record_path(run)
     recorded = len(read_record(path).history) if path.exists() else 0
     if recorded > epochs:
         raise OtherRunError(

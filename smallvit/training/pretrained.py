@@ -7,9 +7,16 @@ import numpy as np
 
 from smallvit.data.folders import read_image
 from smallvit.data.transforms import prepare
-from smallvit.training.loop import build_model, weights_path
+from smallvit.training.build import build_model
 from smallvit.training.recipes import Recipe, get_recipe
-from smallvit.training.records import Record, fingerprint_file, read_record, results_folder
+from smallvit.training.records import (
+    Record,
+    fingerprint_file,
+    read_record,
+    record_path,
+    results_folder,
+    weights_path,
+)
 
 
 def load_pretrained(name: str, seed: int = 0, results: Path | str | None = None) -> keras.Model:
@@ -37,7 +44,7 @@ def load_pretrained(name: str, seed: int = 0, results: Path | str | None = None)
             f"{_command(name)} --seed {seed} --out FOLDER`, then "
             f'load_pretrained("{name}", {seed}, "FOLDER").'
         )
-    _, model = load_run(run.with_name(f"{run.name}.json"))
+    _, model = load_run(record_path(run))
     return model
 
 

@@ -11,7 +11,8 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from smallvit.training.files import OtherRunError, TrainingError, run_lock
+from smallvit.training.errors import OtherRunError, TrainingError
+from smallvit.training.files import run_lock
 
 
 def process_place() -> tuple[int, int]:

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from smallvit.training.files import OtherRunError, write_json
+from smallvit.training.errors import OtherRunError
+from smallvit.training.files import write_json
 from smallvit.training.recipes import BEST_EPOCH, Recipe
 from smallvit.training.runtime import output_of
 from smallvit.training.upgrade import upgrade_record
@@ -120,6 +121,16 @@ class Record:
     def _of_sittings(self, name: str) -> str | None:
         found = dict.fromkeys(sitting[name] for sitting in self.sittings)
         return ", then ".join(x or "outside git" for x in found) if any(found) else None
+
+
+def record_path(run: Path) -> Path:
+    """Where the record of the run `OUT/RECIPE/seed-N` is."""
+    return run.with_name(run.name + ".json")
+
+
+def weights_path(run: Path) -> Path:
+    """Where the weights of the run `OUT/RECIPE/seed-N` are."""
+    return run.with_name(run.name + ".weights.h5")
 
 
 def write_record(path: Path, record: Record) -> None:

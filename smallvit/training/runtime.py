@@ -14,7 +14,7 @@ from pathlib import Path
 import keras
 
 from smallvit.layers.sizes import to_count
-from smallvit.training.files import TrainingError
+from smallvit.training.errors import TrainingError
 from smallvit.training.processes import process_place
 
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")

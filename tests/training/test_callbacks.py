@@ -16,7 +16,7 @@ from smallvit.layers.fast import Dropout
 from smallvit.models.swin import swin_transformer
 from smallvit.training import callbacks, loop
 from smallvit.training.callbacks import Checkpoint, tell_time
-from smallvit.training.files import OtherRunError, TrainingError
+from smallvit.training.errors import OtherRunError, TrainingError
 from smallvit.training.loop import train
 from smallvit.training.records import read_record
 from smallvit.training.runtime import Session

@@ -11,9 +11,8 @@ from samples import RECORD, TINY, tiny_dataset
 
 from smallvit.training import files, loop
 from smallvit.training.callbacks import Checkpoint
+from smallvit.training.errors import OtherRunError, TrainingError
 from smallvit.training.files import (
-    OtherRunError,
-    TrainingError,
     mount_drive,
     replacing,
     require_mounted,

@@ -5,14 +5,14 @@ import itertools
 import shutil
 
 import keras
-import numpy as np
 import pytest
 from samples import TINY, TINY_PAPER, TINY_VIT, cifar100_stub, without_times
 
 from smallvit.data.batches import Batches
 from smallvit.data.datasets import paint_dataset
 from smallvit.training import files, loop, recipes, runtime
-from smallvit.training.files import OtherRunError, TrainingError
+from smallvit.training.build import build_model, compile_model
+from smallvit.training.errors import OtherRunError, TrainingError
 from smallvit.training.loop import train
 from smallvit.training.recipes import BEST_EPOCH, get_recipe
 from smallvit.training.records import (
@@ -53,8 +53,8 @@ def test_a_run_leaves_a_record_and_weights_and_nothing_else(finished):
 
 def test_the_recorded_weights_give_the_recorded_figures(finished, dataset):
     out, record = finished
-    model = loop.build_model(TINY)
-    loop.compile_model(model, TINY, 100)
+    model = build_model(TINY)
+    compile_model(model, TINY, 100)
     keras.Model(model.inputs, model.outputs).load_weights(out / "tiny" / "seed-3.weights.h5")
     test = model.evaluate(TINY.batches(*dataset.test), return_dict=True, verbose=0)
     assert test == pytest.approx(record.test, rel=1e-5)
@@ -224,27 +224,6 @@ def test_the_table_says_what_the_record_says(finished):
         rows = [{k: float(v) for k, v in row.items()} for row in csv.DictReader(file)]
     for row, epoch in zip(rows, record.history, strict=True):
         assert row == pytest.approx(epoch, abs=1e-4)
-
-
-def test_the_schedule_is_a_line_and_half_a_cosine():
-    recipe = dataclasses.replace(TINY, epochs=10, batch_size=10, learning_rate=1e-2)
-    schedule = loop.build_schedule(recipe, 200)  # 20 steps an epoch, 20 steps of warm-up
-    steps = np.arange(0, 201, 4)
-    rates = np.array([float(schedule(step)) for step in steps])
-    warmup = steps <= 20
-    np.testing.assert_allclose(rates[warmup], 1e-6 + (1e-2 - 1e-6) * steps[warmup] / 20, rtol=1e-4)
-    progress = (steps[~warmup] - 20) / 180
-    cosine = 1e-6 + (1e-2 - 1e-6) * (1 + np.cos(np.pi * progress)) / 2
-    np.testing.assert_allclose(rates[~warmup], cosine, rtol=1e-4)
-
-
-@pytest.mark.parametrize("name", ["vit-paper", "swin-paper-3e-3"])
-def test_the_papers_schedule_ends_with_its_117100_steps(name):
-    recipe = get_recipe(name)
-    assert recipe.steps_per_epoch(50_000) * recipe.epochs == 117_100
-    schedule = loop.build_schedule(recipe, 50_000)
-    assert float(schedule(11_710)) == pytest.approx(recipe.learning_rate)
-    assert float(schedule(117_100)) == pytest.approx(1e-6, rel=1e-3)
 
 
 def test_the_recorded_test_figures_are_those_of_the_last_epoch_and_the_best(dataset, tmp_path):

@@ -7,7 +7,8 @@ from samples import TINY, tiny_dataset
 
 import smallvit
 from smallvit.training import recipes
-from smallvit.training.loop import compile_model, train
+from smallvit.training.build import compile_model
+from smallvit.training.loop import train
 from smallvit.training.pretrained import load_pretrained
 from smallvit.training.records import results_folder, write_record
 

@@ -8,7 +8,7 @@ from samples import PARAMETERS
 
 from smallvit.models import swin, vit
 from smallvit.models.cost import count_macs
-from smallvit.training.loop import build_model
+from smallvit.training.build import build_model
 from smallvit.training.recipes import (
     ALL,
     BEST_EPOCH,

@@ -10,9 +10,10 @@ import pytest
 from samples import TINY, TINY_PAPER, TINY_VIT, without_times
 
 from smallvit.data.batches import OnDevice
-from smallvit.training import loop, runtime
+from smallvit.training import runtime
+from smallvit.training.build import build_model, compile_model
 from smallvit.training.callbacks import Checkpoint
-from smallvit.training.files import TrainingError
+from smallvit.training.errors import TrainingError
 from smallvit.training.loop import train
 from smallvit.training.recipes import get_recipe
 from smallvit.training.runtime import Session
@@ -104,8 +105,8 @@ def test_float16_scales_the_loss_and_a_resumed_run_goes_on_with_the_scale(
     train(recipe, dataset, tmp_path / "cut", session=hurried)
 
     with runtime.device_settings(session.for_this_device()):
-        compiled = loop.build_model(recipe)
-        loop.compile_model(compiled, recipe, 90)
+        compiled = build_model(recipe)
+        compile_model(compiled, recipe, 90)
         assert isinstance(compiled.optimizer, scaled)
         assert Checkpoint(tmp_path / "cut" / "tiny" / "seed-0").restore(compiled) == 1
     scale, steps = float(compiled.optimizer.dynamic_scale), int(compiled.optimizer.iterations)
@@ -120,17 +121,6 @@ def test_an_unknown_place_or_precision_is_refused():
         Session(augment="gpu")
     with pytest.raises(ValueError, match=r"precision must be one of float32, .*; got 'float8'"):
         Session(precision="float8")
-
-
-@pytest.mark.parametrize(
-    ("precision", "backends"), [("float32", {"tensorflow", "jax"}), ("mixed_bfloat16", {"jax"})]
-)
-def test_on_a_cpu_xla_compiles_where_it_gains(precision, backends, monkeypatch):
-    monkeypatch.setattr(runtime, "on_cpu", lambda: True)
-    with runtime.device_settings(Session(precision=precision)):
-        model = loop.build_model(TINY)
-        loop.compile_model(model, TINY, 100)
-    assert model.jit_compile == (keras.backend.backend() in backends)
 
 
 def test_several_steps_a_call_give_the_same_run(finished, dataset, tmp_path):
@@ -213,7 +203,7 @@ def test_a_run_may_go_on_on_the_device_and_is_the_same(tmp_path, dataset, recipe
     cut = train(recipe, dataset, tmp_path / "cut", session=session)
     weights, figures = [], []
     for name, record in {"whole": whole, "cut": cut}.items():
-        network = loop.build_model(recipe)
+        network = build_model(recipe)
         network.load_weights(tmp_path / name / "tiny" / "seed-0.weights.h5")
         weights.append([keras.ops.convert_to_numpy(weight) for weight in network.weights])
         losses = [epoch[name] for epoch in record.history for name in ("loss", "val_loss")]
@@ -229,9 +219,9 @@ def test_on_the_device_half_precision_scales_the_loss_but_finds_pixels_in_float3
     recipe = dataclasses.replace(TINY, transforms=get_recipe("vit-keras").transforms)
     recipe = recipe.for_dataset(dataset)
     with runtime.device_settings(Session(precision="mixed_float16")):
-        network = loop.build_model(TINY)
+        network = build_model(TINY)
         model = OnDevice(network, recipe.transforms, None)
-        loop.compile_model(model, recipe, 100)
+        compile_model(model, recipe, 100)
     assert isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer)
     assert [id(each) for each in model.variables] == [id(each) for each in network.variables]
     seen = []
