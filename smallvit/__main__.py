@@ -278,6 +278,8 @@ def _command(chosen: argparse.Namespace) -> str:
 
 
 def _summary(record, recipe, run: Path) -> str:
+    from smallvit.training.records import record_path, weights_path
+
     lines = [
         f"{record.recipe}, seed {record.seed}: {len(record.history)} of {record.epochs} epochs on "
         f"{record.dataset}, {record.seconds:.0f} s on {record.device} ({record.backend})"
@@ -289,9 +291,9 @@ def _summary(record, recipe, run: Path) -> str:
         lines.append("The time limit came first; the same command continues.")
     if "-dirty" in (record.commit or ""):
         lines.append("The code has uncommitted changes, so the book does not count this run.")
-    weights = run.with_name(run.name + ".weights.h5")
+    weights = weights_path(run)
     kept = weights if weights.exists() else "not in this folder"
-    return "\n".join([*lines, f"record: {run}.json   weights: {kept}"])
+    return "\n".join([*lines, f"record: {record_path(run)}   weights: {kept}"])
 
 
 def _figures(record, recipe) -> list[str]:

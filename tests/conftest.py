@@ -23,17 +23,21 @@ if keras.backend.backend() != "tensorflow":
         "repository",
         "data/test_autoaugment.py",
         "data/test_cifar.py",
+        "data/test_datasets.py",
         "data/test_mixing.py",
         "data/test_shapes.py",
         "layers/test_masks.py",
         "layers/test_position.py",
         "layers/test_sizes.py",
+        "training/test_last_words.py",
+        "training/test_records.py",
     ]
 
 LONGEST_FILES = {
     "test_callbacks.py",
     "test_loop.py",
     "test_main.py",
+    "test_processes.py",
     "test_runtime.py",
     "test_swin.py",
 }

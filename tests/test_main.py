@@ -19,7 +19,7 @@ import pytest
 from PIL import Image
 from samples import RECORD, TINY, cifar100_stub, tiny_dataset
 
-from smallvit.__main__ import main
+from smallvit.__main__ import _build_parser, _command, _summary, main
 from smallvit.data.shapes import shapes100
 from smallvit.training.errors import OtherRunError
 from smallvit.training.pretrained import load_run
@@ -352,6 +352,26 @@ def test_shapes100_is_named_as_synthetic(finished):
     assert read_record(path).command == (
         "python -m smallvit train tiny --seed 0 --epochs 1 --dataset shapes100"
     )
+
+
+@pytest.mark.parametrize(
+    ("typed", "kept"),
+    [
+        (["--data", "/home/me"], "--data DIR"),
+        (["--dataset", "cifar10"], "--dataset cifar10"),
+        (["--dataset", "/home/me/cats"], "--dataset FOLDER"),
+    ],
+)
+def test_the_recorded_command_names_no_folder_of_this_machine(typed, kept):
+    chosen = _build_parser().parse_args(["train", "swin-keras", *typed])
+    assert _command(chosen) == f"python -m smallvit train swin-keras --seed 0 {kept}"
+
+
+def test_a_run_that_the_book_does_not_count_says_so(tmp_path):
+    dirty = replace(RECORD, sittings=[{**RECORD.sittings[0], "commit": "1234567-dirty"}])
+    lines = _summary(dirty, TINY, tmp_path / "seed-0").splitlines()
+    assert "The code has uncommitted changes, so the book does not count this run." in lines
+    assert lines[-1].endswith("seed-0.json   weights: not in this folder")
 
 
 def test_a_run_says_where_it_left_what_and_what_takes_time(finished):

@@ -188,6 +188,9 @@ def test_a_folder_is_trained_on_evaluated_and_predicted_from(discs, tmp_path):
         draw(tmp_path / "new.jpg", COLOURS[name], (50, 70), np.random.default_rng(9))
         ranked = predict(record, model, tmp_path / "new.jpg")
         assert ranked[0][0] == name and sum(share for _, share in ranked) == pytest.approx(1)
+    nameless = predict(dataclasses.replace(record, classes=[]), model, tmp_path / "new.jpg")
+    assert [share for _, share in nameless] == [share for _, share in ranked]
+    assert nameless[0][0] == f"class {dataset.classes.index(name)}"
 
 
 def test_predictions_see_a_photograph_as_training_does(tmp_path):

@@ -285,6 +285,13 @@ def test_a_mask_that_does_not_fit_gets_one_sentence(mask, message):
         SelfAttention(2)(np.zeros((2, 4, 8), "float32"), attn_mask=mask)
 
 
+def test_attend_returns_the_weights_before_dropout(rng):
+    query, key, value = rng.normal(size=(3, 2, 5, 2, 4)).astype("float32")
+    mixed, weights = attend(query, key, value, 0.0, None, lambda weights: 0 * weights)
+    np.testing.assert_allclose(ops.convert_to_numpy(weights).sum(axis=-1), 1, atol=1e-6)
+    assert not ops.convert_to_numpy(mixed).any()
+
+
 def test_windows_need_not_divide_the_batch_that_keras_traces_with(rng):
     mask, layer, inputs = get_attn_mask((4, 4), 2, 1), WindowAttention(2, 2), keras.Input((4, 8))
     output, weights = layer(inputs, attn_mask=mask, return_attention_scores=True)

@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 import reference
 from keras import ops
+from samples import randomise
 
 from smallvit.layers.patches import (
     PatchEmbed,
@@ -35,6 +36,18 @@ def test_patch_embed_is_one_linear_map_of_each_patch(rng):
 def test_patch_embed_with_norm_centres_each_token(rng):
     tokens = PatchEmbed(2, 16, norm=True)(rng.normal(size=(1, 4, 4, 3)))
     np.testing.assert_allclose(ops.convert_to_numpy(ops.mean(tokens, -1)), 0, atol=1e-5)
+
+
+def test_patch_embed_with_input_norm_normalises_each_patch_first(rng):
+    images = rng.normal(size=(2, 6, 8, 3)).astype("float32")
+    layer = PatchEmbed((3, 2), 5, input_norm=True)
+    layer.build(images.shape)
+    randomise(layer, rng)
+    norm, proj = (map(ops.convert_to_numpy, x.weights) for x in (layer.input_norm, layer.proj))
+    patches = reference.patches_by_loops(images, (3, 2))
+    expected = reference.dense(reference.layer_norm(patches, *norm), *proj)
+    tokens = ops.convert_to_numpy(layer(images))
+    np.testing.assert_allclose(tokens.reshape(2, 8, 5), expected, atol=1e-5)
 
 
 def test_patch_embed_refuses_what_the_patch_does_not_divide():

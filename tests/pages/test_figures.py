@@ -9,7 +9,7 @@ from built import ROOT, read_toc
 from smallvit.training.recipes import RECIPES
 from smallvit.training.records import read_results
 
-FIGURE = re.compile(r"(?<![\d.,])\d\d\.\d\d(?![\d.])")  # as accuracies in percent are written
+FIGURE = re.compile(r"(?<![\d.,])\d\d\.\d\d(?!\d|\.\d)")  # as accuracies in percent are written
 
 
 def known_figures():
@@ -42,4 +42,5 @@ def test_accuracies_in_the_text_are_published_or_recorded(name):
 
 def test_a_figure_of_nobodys_would_be_found():
     assert FIGURE.findall("We reach 44.80 and not 45.81, nor 145.81 or 4.81.") == ["44.80", "45.81"]
+    assert FIGURE.findall("It is 45.81.") == ["45.81"]
     assert "44.80" in known_figures()

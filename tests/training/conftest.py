@@ -9,19 +9,19 @@ from smallvit.training.loop import train
 from smallvit.training.runtime import Session
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def dataset():
     return tiny_dataset()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def finished(dataset, tmp_path_factory):
     """A run that was left alone: the folder it wrote to, and its record."""
     out = tmp_path_factory.mktemp("finished")
     return out, train(TINY, dataset, out, seed=3, command="as typed")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def begun(dataset, tmp_path_factory):
     """The same run, stopped by a time limit after its first epoch."""
     out = tmp_path_factory.mktemp("begun")

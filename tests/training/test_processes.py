@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 from samples import TINY, tiny_dataset
 
+from smallvit.training import processes
+from smallvit.training.errors import TrainingError
 from smallvit.training.loop import train
 from smallvit.training.records import read_record
 
@@ -20,6 +22,18 @@ TESTS = Path(__file__).parents[1]
 pytestmark = pytest.mark.skipif(
     keras.backend.backend() != "jax", reason="JAX spreads runs over processes"
 )
+
+
+def test_processes_at_different_points_are_told_so(monkeypatch):
+    from jax.experimental import multihost_utils
+
+    monkeypatch.setattr(processes, "process_place", lambda: (0, 2))
+    monkeypatch.setattr(multihost_utils, "process_allgather", lambda x: np.array([x, x]))
+    processes.require_agreement("epoch", 3)
+    monkeypatch.setattr(multihost_utils, "process_allgather", lambda x: np.array([x, x + 1]))
+    with pytest.raises(TrainingError, match="The processes differ: give all the same command"):
+        processes.require_agreement("epoch", 3)
+
 
 # One process of two. It may stop after an epoch, or one may be killed at a step of the second,
 # while the other is busy with something else than JAX.

@@ -60,18 +60,23 @@ def test_parameters_are_those_that_other_tests_count():
             assert found == [recipe.parameters]
 
 
+@pytest.fixture(scope="module")
+def rungs():
+    """The models of the ladder, under their recipes' names."""
+    return {recipe.name: build_model(recipe) for recipe in LADDER}
+
+
 @pytest.mark.parametrize("recipe", LADDER, ids=lambda recipe: recipe.name)
-def test_the_ladder_counts_its_parameters(recipe):
-    assert recipe.parameters == sum(
-        int(np.prod(weight.shape)) for weight in build_model(recipe).trainable_weights
-    )
+def test_the_ladder_counts_its_parameters(rungs, recipe):
+    weights = rungs[recipe.name].trainable_weights
+    assert recipe.parameters == sum(int(np.prod(weight.shape)) for weight in weights)
 
 
-def test_the_rungs_are_of_one_size():
+def test_the_rungs_are_of_one_size(rungs):
     """But for shifted patches, whose weights and work are a part of what they bring."""
     vit = get_recipe("ladder-vit")
     for recipe in LADDER:
-        macs = count_macs(build_model(recipe)) / count_macs(build_model(vit))
+        macs = count_macs(rungs[recipe.name]) / count_macs(rungs[vit.name])
         most = 1.09 if recipe.name in ("ladder-s-vit", "ladder-sl-vit") else 1.03
         assert 0.97 < recipe.parameters / vit.parameters < most
         assert 0.85 < macs < most

@@ -152,6 +152,7 @@ def test_a_record_in_the_repository_is_taken_for_what_it_is(path):
     record = read_record(path)
     recipe = get_recipe(path.parent.name)
     assert (record.recipe, f"seed-{record.seed}") == (recipe.name, path.stem)
+    assert record.dataset == "cifar100"
     assert record.sittings[0]["commit"] == record.commit
     assert record.device == record.sittings[0]["device"] != "unknown"
     assert record.comparable == record.finished
