@@ -82,7 +82,8 @@ def test_the_ladders_steps_are_as_small_data_tells_them(before, after, low, high
         ("swin-keras", "swin-drop-path", -1, 0),  # "two losses", none "twice its error"
         ("swin-drop-path", "swin-crop", 2.4, 2.6),  # "two and a half times its error"
         ("swin-crop", "swin-shuffle", -1, 0),
-        ("swin-shuffle", "swin-fixed", 1, 2),
+        ("swin-shuffle", "swin-normalize", 0, 2),
+        ("swin-normalize", "swin-fixed", 0, 2),
     ],
 )
 def test_the_steps_to_the_fixed_swin_are_as_results_tells_them(before, after, low, high):
