@@ -290,7 +290,7 @@ def test_weights_that_cannot_be_saved_leave_the_state(dataset, tmp_path, monkeyp
             raise error("no room\nand much more")
 
         monkeypatch.setattr(keras.Model, "save_weights", save_weights)
-        with pytest.raises(TrainingError, match=r"h5 could not be saved \(no room\)\. All"):
+        with pytest.raises(TrainingError, match=r"weights.h5 could not be saved \(no room\)\. All"):
             train(TINY, dataset, tmp_path, epochs=1)
         assert (tmp_path / "tiny" / "seed-0" / "state.npz").exists()
 
