@@ -219,9 +219,9 @@ print(json.dumps([jax.device_count(), *losses]))
 """
 
 
-def test_a_run_may_go_on_on_the_device_and_is_the_same(tmp_path, dataset):
+@pytest.mark.parametrize("recipe", [TINY, TINY_PAPER], ids=["swin", "paper"])
+def test_a_run_may_go_on_on_the_device_and_is_the_same(tmp_path, dataset, recipe):
     """To rounding; its weights are those of the network, as those of other runs are."""
-    recipe = TINY_PAPER
     whole = train(recipe, dataset, tmp_path / "whole")
     train(recipe, dataset, tmp_path / "cut", session=Session(time_limit=1e-3))
     steps = 1 if keras.backend.backend() == "torch" else 2
