@@ -170,7 +170,7 @@ class TimeKeeper(keras.callbacks.Callback):
         super().__init__()
         self.epochs = epochs
         self._end = math.inf if limit is None else time.perf_counter() + limit
-        self._estimated = False
+        self._estimated, self._seconds = False, []
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         self._epoch, self._ends = epoch, [time.perf_counter()]
@@ -188,11 +188,12 @@ class TimeKeeper(keras.callbacks.Callback):
         now, done, calls = time.perf_counter(), epoch + 1, np.diff(self._ends)
         # As if the first call, which may compile, took as long as others.
         seconds = now - self._ends[0] - calls[0] + np.median(calls)
+        self._seconds.append(seconds)
         line = f"{done} of {self.epochs} epochs: loss {logs['loss']:.2f}"
         if "val_top1" in logs:
             line += f", validation top-1 {100 * logs['val_top1']:.1f} %"
         if left := self.epochs - done:
-            line += f"; about {tell_time(left * seconds)} to go"
+            line += f"; about {tell_time(left * np.mean(self._seconds))} to go"
             self.model.stop_training |= any_process(now + seconds > self._end)
         print(line, flush=True)
 
