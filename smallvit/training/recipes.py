@@ -351,6 +351,11 @@ LADDER_BY_SIZE = [
     if train_images == 5_000 or recipe.name.removeprefix("ladder-") in _RACE
 ]
 
+_TUNED = [
+    recipe
+    for recipe in (*LADDER, *LADDER_BY_SIZE)
+    if recipe.name.removesuffix("-5000") in ("ladder-cnn", "ladder-vit")
+]
 _LADDER_BY_RATE = [
     replace(
         recipe,
@@ -358,14 +363,23 @@ _LADDER_BY_RATE = [
         summary=f"{recipe.name} at learning rate {rate}",
         learning_rate=float(rate),
     )
-    for recipe in (*LADDER, *LADDER_BY_SIZE)
-    if recipe.name.removesuffix("-5000") in ("ladder-cnn", "ladder-vit")
+    for recipe in _TUNED
     for rate in ("1e-3", "4e-3")
+]
+_LADDER_MIXED = [
+    replace(
+        recipe,
+        name=f"{recipe.name}-mixed",
+        summary=f"{recipe.name} with CutMix or Mixup in half of its batches",
+        mixing=CutMixOrMixup(),
+    )
+    for recipe in _TUNED
 ]
 
 ALL = [
     *(*SWIN_STEPS, VIT_KERAS, SL_VIT_KERAS, *_IN_KERAS_3_UNITS, SL_VIT_FIXED),
-    *(*PAPER, *_PAPER_AT_3E_3, *LADDER, *LADDER_BY_SIZE, *_LADDER_BY_RATE),
+    *(*PAPER, *_PAPER_AT_3E_3, *LADDER, *LADDER_BY_SIZE),
+    *(*_LADDER_BY_RATE, *_LADDER_MIXED),
 ]
 RECIPES = {recipe.name: recipe for recipe in ALL}
 

@@ -1,4 +1,5 @@
 import json
+import re
 from dataclasses import asdict
 from itertools import pairwise
 
@@ -90,10 +91,16 @@ def test_fewer_images_are_seen_in_as_many_steps(recipe):
     assert (recipe.epochs, recipe.model) == (whole.epochs, whole.model)
 
 
-@pytest.mark.parametrize("name", [name for name in RECIPES if name.endswith(("e-3", "e-4"))])
-def test_a_variant_has_the_model_of_what_it_varies(name):
-    recipe, original = get_recipe(name), get_recipe(name.rsplit("-", 2)[0].removesuffix("-decay"))
-    assert (recipe.model, recipe.parameters) == (original.model, original.parameters)
+VARIED = {"e-3": "learning_rate", "e-4": "weight_decay", "-mixed": "mixing"}
+
+
+@pytest.mark.parametrize("name", [name for name in RECIPES if name.endswith((*VARIED,))])
+def test_a_variant_changes_what_it_is_named_after(name):
+    recipe = get_recipe(name)
+    original = get_recipe(re.sub(r"-mixed|(-decay)?-\de-\d", "", name))
+    changed = {name for name in vars(recipe) if getattr(recipe, name) != getattr(original, name)}
+    (field,) = [field for suffix, field in VARIED.items() if name.endswith(suffix)]
+    assert changed - {"name", "summary"} == {field}
 
 
 def test_the_swin_of_the_example_is_fixed_one_change_at_a_time():
