@@ -364,7 +364,7 @@ _LADDER_BY_RATE = [
         learning_rate=float(rate),
     )
     for recipe in _TUNED
-    for rate in ("1e-3", "4e-3", "8e-3")
+    for rate in ("1e-3", "4e-3", "8e-3", "16e-3", "32e-3")
 ]
 _LADDER_MIXED = [
     replace(

@@ -97,7 +97,7 @@ VARIED = {"e-3": "learning_rate", "e-4": "weight_decay", "-mixed": "mixing"}
 @pytest.mark.parametrize("name", [name for name in RECIPES if name.endswith((*VARIED,))])
 def test_a_variant_changes_what_it_is_named_after(name):
     recipe = get_recipe(name)
-    original = get_recipe(re.sub(r"-mixed|(-decay)?-\de-\d", "", name))
+    original = get_recipe(re.sub(r"-mixed|(-decay)?-\d+e-\d", "", name))
     changed = {name for name in vars(recipe) if getattr(recipe, name) != getattr(original, name)}
     (field,) = [field for suffix, field in VARIED.items() if name.endswith(suffix)]
     assert changed - {"name", "summary"} == {field}
