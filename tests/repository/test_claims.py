@@ -1,5 +1,6 @@
 """What the book says in words about its recorded runs is what their records say."""
 
+import re
 from statistics import mean
 
 import matplotlib.pyplot as plt
@@ -49,6 +50,7 @@ def in_standard_errors(before, after):
     ("before", "after", "low", "high"),
     [
         ("cnn", "vit", -2, 2),  # "level", "not behind"
+        ("cnn-32e-3", "vit-4e-3", -6, -5),  # "behind by more than five times the error"
         ("cnn-5000", "vit-5000", -100, -5),  # "ahead by many times the error", "far behind"
         ("cnn-1000", "vit-1000", -100, -2),  # "the ViT is still behind"
         ("cnn-1000", "sl-vit-1000", -2, 2),  # "both kinds of locality are level"
@@ -60,12 +62,7 @@ def in_standard_errors(before, after):
         ("vit", "vit-norm", -100, -2),  # "a norm of the raw patches costs accuracy"
         ("vit-norm", "s-vit", -2, 2),  # "neither the shifts nor" LSA
         ("s-vit", "sl-vit", -2, 2),  # "nothing beyond its error"
-        (
-            "vit",
-            "vit-bias",
-            -2,
-            2,
-        ),  # "the bias alone does not cost", "gains nothing beyond the error"
+        ("vit", "vit-bias", -2, 2),  # "the bias alone does not cost", "gains nothing"
         ("vit-bias", "windows", -2, -1.6),  # "at just under two standard errors"
         ("windows", "swin", -2, 2),  # "gives nothing back beyond the error"
         ("vit", "sl-vit", -100, -2),  # "as a whole, cost accuracy"
@@ -144,6 +141,35 @@ def test_of_5000_the_better_known_the_worse_on_new_ones():
 def test_most_of_the_loss_on_the_way_to_shifted_patches_is_the_norms():
     vit, norm, shifted = (mean(top1(rung)) for rung in ("vit", "vit-norm", "s-vit"))
     assert (vit - norm) / (vit - shifted) > 0.8
+
+
+def held_out(rung):
+    return mean(record.history[-1]["val_top1"] for record in RECORDS[rung])
+
+
+@pytest.mark.parametrize(
+    ("rung", "best"),
+    [
+        ("cnn", "cnn-32e-3"),
+        ("vit", "vit-4e-3"),
+        ("cnn-5000", "cnn-5000-8e-3"),
+        ("vit-5000", "vit-5000-4e-3"),
+    ],
+)
+def test_photographs_held_out_choose_the_rate(rung, best):
+    tried = [x for x in RECORDS if RECORDS[x] and re.fullmatch(rf"{rung}(-\d+e-3)?", x)]
+    assert len(tried) > 2 and max(tried, key=held_out) == best
+
+
+def test_accuracy_by_rate_is_as_small_data_tells_it():
+    for rung in ("cnn", "vit"):  # "half of it costs both models five to six points"
+        assert 4.5 < mean(top1(rung)) - mean(top1(f"{rung}-1e-3")) < 6.5
+    vit, *higher = (mean(top1(name)) for name in ("vit", "vit-4e-3", "vit-8e-3"))
+    assert 1.5 < min(higher) - vit < max(higher) - vit < 2.5  # "gains two, and then no more"
+    cnn = [mean(top1(f"cnn-{rate}")) for rate in ("4e-3", "8e-3", "16e-3", "32e-3")]
+    assert np.all(np.diff(cnn[:3]) > 1.5) and abs(cnn[3] - cnn[2]) < 0.5  # "up to eight times"
+    assert 1.5 < mean(top1("cnn-5000-8e-3")) - mean(top1("cnn-5000")) < 2.5  # "two points"
+    assert 0 < mean(top1("vit-5000-4e-3")) - mean(top1("vit-5000")) < 0.5  # "hardly any"
 
 
 @pytest.fixture(scope="module")
