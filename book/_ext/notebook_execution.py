@@ -6,6 +6,10 @@ named after a digest of the files listed under ``execution_inputs``. Its path is
 part of Sphinx's environment, so a new digest makes every page outdated and
 finds an empty cache.
 
+Speed: MyST-NB executes a notebook when it reads its page, one page after the
+other. Most cells keep one core busy, so here the notebooks that the cache lacks
+are executed side by side before any page is read, and reading finds them there.
+
 Failures: Sphinx reports a warning when it reads a page, and does not read an
 unchanged page again. With ``-W --keep-going`` a broken book would therefore
 pass the second time. Here a build with warnings does not keep its environment,
@@ -26,13 +30,20 @@ import functools
 import hashlib
 import os
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import nbclient
+import nbformat
+from jupyter_cache import get_cache
 from jupyter_cache.executors import utils as executors
+from myst_nb.core.execute import create_client
 from sphinx.application import ENV_PICKLE_FILENAME
+from sphinx.util import logging
+from sphinx.util.display import status_iterator
 
 KERNEL = Path(__file__).parents[1] / "_kernel"
+MOST_KERNELS = 4  # each holds up to two gigabytes
 
 
 def digest(root, patterns):
@@ -62,6 +73,24 @@ def choose_cache_and_kernel(app, config):
     os.environ["JUPYTER_PATH"] = os.pathsep.join(paths)
 
 
+def execute_side_by_side(app, env, docnames):
+    """Execute the notebooks among the pages to be read, as many at a time as there are cores."""
+    cache = get_cache(env.mystnb_config.execution_cache_path)
+    cache.list_cache_records()  # creates the database, which threads cannot do at the same time
+    logger = logging.getLogger(__name__)
+
+    def execute(path):
+        notebook = nbformat.read(path, nbformat.NO_CONVERT)
+        with create_client(notebook, path, env.mystnb_config, logger):
+            return Path(path).name
+
+    paths = [str(path) for path in map(env.doc2path, docnames) if str(path).endswith(".ipynb")]
+    with ThreadPoolExecutor(min(os.cpu_count(), MOST_KERNELS)) as pool:
+        done = pool.map(execute, paths)
+        for _ in status_iterator(done, "executing notebooks... ", length=len(paths)):
+            pass
+
+
 def tidy(app, exception):
     """Drop the environment after warnings, and older caches otherwise."""
     if exception is not None:
@@ -81,5 +110,6 @@ def setup(app):
     app.add_config_value("execution_inputs", [], "env", list)
     executors.executenb = functools.partial(nbclient.execute, coalesce_streams=True)
     app.connect("config-inited", choose_cache_and_kernel)
+    app.connect("env-before-read-docs", execute_side_by_side)
     app.connect("build-finished", tidy)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
