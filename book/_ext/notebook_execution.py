@@ -78,6 +78,7 @@ def execute_side_by_side(app, env, docnames):
     cache = get_cache(env.mystnb_config.execution_cache_path)
     cache.list_cache_records()  # creates the database, which threads cannot do at the same time
     logger = logging.getLogger(__name__)
+    logger.setLevel("WARNING")  # its messages do not say which notebook they are about
 
     def execute(path):
         notebook = nbformat.read(path, nbformat.NO_CONVERT)
@@ -87,7 +88,9 @@ def execute_side_by_side(app, env, docnames):
     paths = [str(path) for path in map(env.doc2path, docnames) if str(path).endswith(".ipynb")]
     with ThreadPoolExecutor(min(os.cpu_count(), MOST_KERNELS)) as pool:
         done = pool.map(execute, paths)
-        for _ in status_iterator(done, "executing notebooks... ", length=len(paths)):
+        for _ in status_iterator(
+            done, "executing notebooks, or finding outputs... ", length=len(paths)
+        ):
             pass
 
 

@@ -1,4 +1,4 @@
-"""What a build must notice, tried on a book of two pages with the configuration of the real one."""
+"""What a build must notice, on a book of three pages with the configuration of the real one."""
 
 import json
 import os
@@ -31,25 +31,27 @@ class TinyBook:
             copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             copy(ROOT / name, folder / name)
-        toc = {"format": "jb-book", "root": "book/intro", "chapters": [{"file": "book/chapter"}]}
+        chapters = [{"file": "book/chapter"}, {"file": "book/companion"}]
+        toc = {"format": "jb-book", "root": "book/intro", "chapters": chapters}
         self.write("_toc.yml", yaml.safe_dump(toc))
         self.write("book/references.bib", "")
         self.write("book/intro.md", "# Intro\n\n$a^2$\n")
         self.write_cell("1 + 1")
+        self.write_cell("2 + 2", chapter="companion")
 
     def write(self, name, text):
         path = self.folder / name
         path.parent.mkdir(exist_ok=True)
         path.write_text(text)
 
-    def write_cell(self, source):
+    def write_cell(self, source, chapter="chapter"):
         heading = {"cell_type": "markdown", "id": "0", "metadata": {}, "source": "# Chapter"}
         code = {"cell_type": "code", "id": "1", "metadata": {}, "source": source}
         code |= {"execution_count": None, "outputs": []}
         spec = {"name": "python3", "display_name": "Python 3", "language": "python"}
         notebook = {"nbformat": 4, "nbformat_minor": 5, "cells": [heading, code]}
         notebook["metadata"] = {"kernelspec": spec}
-        self.write("book/chapter.ipynb", json.dumps(notebook))
+        self.write(f"book/{chapter}.ipynb", json.dumps(notebook))
 
     def build(self, *flags):
         command = [*JUPYTER_BOOK, "build", *flags, "."]
@@ -90,17 +92,37 @@ def test_notebook_runs_again_when_the_package_changes(book):
     cell = "from pathlib import Path; print('value', Path('../smallvit/value.py').read_text())"
     book.write_cell(cell)
     book.write("smallvit/value.py", "17")
-    assert book.build()[0] == 0
+    code, output = book.build()
+    assert code == 0
+    assert "chapter.ipynb" in output
     assert "value 17" in book.page()
 
     code, output = book.build()
     assert code == 0
-    assert "Executing notebook" not in output
+    assert "chapter.ipynb" not in output
 
     book.write("smallvit/value.py", "18")
     assert book.build()[0] == 0
     assert "value 18" in book.page()
     assert len(list((book.folder / "_build/.jupyter_cache").iterdir())) == 1
+
+
+@pytest.mark.skipif(os.cpu_count() < 2, reason="takes two cores")
+def test_notebooks_are_executed_side_by_side(book):
+    wait = """\
+import time
+from pathlib import Path
+
+Path({mine!r}).touch()
+for _ in range(600):
+    if Path({other!r}).exists():
+        print("met")
+        break
+    time.sleep(0.1)"""
+    book.write_cell(wait.format(mine="a", other="b"))
+    book.write_cell(wait.format(mine="b", other="a"), chapter="companion")
+    assert book.build()[0] == 0
+    assert "met\n" in book.page()
 
 
 def test_page_shows_the_drawn_figure_without_widgets_or_network(book):
