@@ -20,7 +20,7 @@ Train the recipes of the book, keep records of the runs, and use what they learn
   python -m smallvit train swin-keras --dataset shapes100 --epochs 1     try it, no download
   python -m smallvit train ladder-sl-vit --dataset ~/photos   your images, a folder per class
   python -m smallvit predict runs/ladder-sl-vit/seed-0.json cat.jpg
-  python -m smallvit reproduce --data ~/data --time-limit 60  an hour of all that has no record
+  python -m smallvit reproduce --data ~/data --time-limit 60  an hour of what has no record yet
 
 A run stopped by Ctrl-C, a time limit or a power cut continues when the same command is given again.
 Exit status 3 means that a time limit came first.
@@ -179,9 +179,9 @@ def _add_session_arguments(parser: argparse.ArgumentParser) -> None:
 def _recipes(chosen: argparse.Namespace) -> int:
     from smallvit.training.callbacks import tell_time
     from smallvit.training.recipes import RECIPES
-    from smallvit.training.records import read_results, results_folder
+    from smallvit.training.records import read_results
 
-    records = read_results(chosen.results or results_folder())
+    records = read_results(_records_folder(chosen))
     print(f"{'recipe':26} {'parameters':>10} {'epochs':>6} {'published':>13}  recorded")
     for recipe in RECIPES.values():
         figures = recipe.published and (recipe.published.top1, recipe.published.top5)
@@ -195,6 +195,15 @@ def _recipes(chosen: argparse.Namespace) -> int:
         print(f"    {recipe.summary}{took}")
     print(DOWNLOAD)
     return 0
+
+
+def _records_folder(chosen: argparse.Namespace) -> Path:
+    """The folder that `--results` names, which must exist, or that of the package's own records."""
+    from smallvit.training.records import results_folder
+
+    if chosen.results and not chosen.results.is_dir():
+        raise ValueError(f"{chosen.results} is not a folder; name one with RECIPE/seed-N.json.")
+    return chosen.results or results_folder()
 
 
 def _progress(record) -> str:
@@ -214,9 +223,9 @@ def _reproduce(chosen: argparse.Namespace) -> int:
     from smallvit.training.errors import OtherRunError
     from smallvit.training.loop import join_others, unrecorded
     from smallvit.training.processes import any_process
-    from smallvit.training.records import read_results, results_folder
+    from smallvit.training.records import read_results
 
-    results = chosen.results or results_folder()
+    results = _records_folder(chosen)
     others = read_results(results) if results.resolve() != chosen.out.resolve() else {}
     for name, runs in others.items():
         print(f"{name} in {results}: {', '.join(map(_progress, runs))}")
@@ -225,7 +234,7 @@ def _reproduce(chosen: argparse.Namespace) -> int:
         join_others(dataset)
     end = None if chosen.time_limit is None else time.monotonic() + chosen.time_limit
     finished = {name for name, runs in others.items() if any(run.comparable for run in runs)}
-    for number, recipe in enumerate(unrecorded(chosen.out, finished)):
+    for number, recipe in enumerate(unrecorded(chosen.out, dataset, finished)):
         if end is not None:
             chosen.time_limit = max(0.0, end - time.monotonic())
             if number and any_process(not chosen.time_limit):
@@ -249,7 +258,7 @@ def _load(chosen: argparse.Namespace, image_size):
 
     dataset = load_dataset(chosen.dataset or "cifar100", chosen.data, image_size)
     if dataset.synthetic:
-        print(f"Data: {dataset.name}, a synthetic stand-in. The figures say nothing of CIFAR-100.")
+        print(f"Data: {dataset.name}, synthetic; the figures say nothing about CIFAR-100.")
     elif dataset.name.startswith("unverified-"):
         print(f"Data: {dataset.name}: not the published images. The record will say so.")
     return dataset
@@ -274,7 +283,9 @@ def _command(chosen: argparse.Namespace) -> str:
     named = {x: f"--dataset {x}" for x in ("cifar10", "shapes100")}
     named |= dict.fromkeys((None, "cifar100"), "--data DIR")
     data = named.get(chosen.dataset, "--dataset FOLDER")
-    return f"python -m smallvit train {chosen.recipe} --seed {chosen.seed}{epochs} {data}"
+    precision = f" --precision {chosen.precision}" if chosen.precision else ""
+    run = f"{chosen.recipe} --seed {chosen.seed}{epochs} {data}{precision}"
+    return f"python -m smallvit train {run}"
 
 
 def _summary(record, recipe, run: Path) -> str:

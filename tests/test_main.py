@@ -97,7 +97,7 @@ def test_reproduce_trains_what_has_no_record_and_goes_on_where_it_was_stopped(
     small = {name: replace(TINY, name=name, epochs=2) for name in ("first", "second")}
     monkeypatch.setattr(loop, "RECIPES", small)
     monkeypatch.setattr(datasets, "load_dataset", lambda *_: tiny_dataset())
-    arguments = ["reproduce", "--out", str(tmp_path), "--results", str(tmp_path / "none")]
+    arguments = ["reproduce", "--out", str(tmp_path), "--results", str(tmp_path)]
 
     assert main([*arguments, "--time-limit", "0.00001"]) == 3
     assert "first, seed 0: 1 of 2 epochs" in capsys.readouterr().out
@@ -106,7 +106,7 @@ def test_reproduce_trains_what_has_no_record_and_goes_on_where_it_was_stopped(
     printed = capsys.readouterr().out
     assert "first, seed 0: 2 of 2 epochs" in printed
     assert printed.endswith("Every recipe has its record.\n")
-    assert loop.unrecorded(tmp_path) == []
+    assert loop.unrecorded(tmp_path, tiny_dataset()) == []
 
 
 def test_reproduce_shows_what_others_recorded_and_goes_on_to_the_rest(
@@ -180,7 +180,7 @@ def test_reproduce_begins_no_recipe_when_the_time_is_over(tmp_path, capsys, monk
     clock = iter([0, 10, 70])  # seconds: at the start, before the first, before the second
     monkeypatch.setattr(loop, "train", train)
     monkeypatch.setattr("smallvit.__main__.time.monotonic", lambda: next(clock))
-    folders = ["--out", str(tmp_path / "runs"), "--results", str(tmp_path / "results")]
+    folders = ["--out", str(tmp_path / "runs"), "--results", str(tmp_path)]
     assert main(["reproduce", "--time-limit", "1", *folders]) == 3
     assert trained == [("first", 50)]
     printed = capsys.readouterr().out
@@ -347,7 +347,7 @@ def finished(tmp_path_factory):
 
 def test_shapes100_is_named_as_synthetic(finished):
     path, printed = finished
-    assert "a synthetic stand-in" in printed
+    assert "synthetic" in printed
     assert "published" not in printed
     assert read_record(path).command == (
         "python -m smallvit train tiny --seed 0 --epochs 1 --dataset shapes100"
@@ -360,6 +360,7 @@ def test_shapes100_is_named_as_synthetic(finished):
         (["--data", "/home/me"], "--data DIR"),
         (["--dataset", "cifar10"], "--dataset cifar10"),
         (["--dataset", "/home/me/cats"], "--dataset FOLDER"),
+        (["--precision", "mixed_bfloat16"], "--data DIR --precision mixed_bfloat16"),
     ],
 )
 def test_the_recorded_command_names_no_folder_of_this_machine(typed, kept):
@@ -428,3 +429,9 @@ def assert_same_files(path, other_path):
         assert names
         for name in names:
             np.testing.assert_array_equal(mine[name], theirs[name])
+
+
+@pytest.mark.parametrize("name", ["recipes", "reproduce"])
+def test_a_results_folder_that_does_not_exist_is_refused(name, tmp_path, capsys):
+    assert main([name, "--results", str(tmp_path / "resutls")]) == 1
+    assert "resutls is not a folder; name one with RECIPE/seed-N.json" in capsys.readouterr().err

@@ -19,7 +19,7 @@ AHEAD = 16
 """Batches that workers prepare before the model asks for them. Keras's own workers are not used:
 on JAX they lose a batch when the model is built in `fit`."""
 
-WORKER_KILLED = "A worker process has ended, perhaps for want of memory; going on without workers."
+WORKER_KILLED = "A worker process has ended, perhaps out of memory; going on without workers."
 
 
 class Batches(keras.utils.PyDataset):
@@ -187,7 +187,7 @@ def tensorflow_datasets(*sets: keras.utils.PyDataset) -> Iterator[list]:
 
 
 def steps_per_epoch(num_images: int, batch_size: int, passes: int = 1) -> int:
-    """Batches in an epoch of so many passes over so many images."""
+    """Batches in an epoch of this many passes over this many images."""
     return passes * num_images // batch_size if passes > 1 else -(-num_images // batch_size)
 
 

@@ -29,7 +29,7 @@ def require(holds: bool, settings: object, rule: str) -> None:
     """Refuse settings, a dataclass, for which a rule does not hold.
 
     Raises:
-        ValueError: that tells the rule and the settings.
+        ValueError: its message gives the rule and the settings.
     """
     if not holds:
         raise ValueError(f"{type(settings).__name__} needs {rule}; got {settings}.")

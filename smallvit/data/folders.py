@@ -10,8 +10,8 @@ from smallvit.layers.sizes import Size, to_pair
 
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".webp")
 TEST_SHARE = 0.2
-"""Share of each class's images that are kept for the test where no folder says which they are."""
-_SPLITS = {"train", "test", "val", "valid", "validation"}
+"""Share of each class's images that are kept for the test if there is no `test/`."""
+_SPLITS = {"train", "training", "test", "testing", "val", "valid", "validation"}
 
 
 def read_image(path: str | Path, image_size: Size) -> np.ndarray:
@@ -29,7 +29,8 @@ def read_image(path: str | Path, image_size: Size) -> np.ndarray:
         uint8 array `(height, width, 3)`.
 
     Raises:
-        DataError: if the file cannot be read.
+        DataError: if the file is not an image.
+        OSError: if the file cannot be read.
     """
     height, width = to_pair(image_size, "image_size")
     try:
@@ -42,11 +43,11 @@ def read_image(path: str | Path, image_size: Size) -> np.ndarray:
             fitted = ImageOps.fit(
                 upright.convert("RGBA"), (width, height), Image.Resampling.BILINEAR
             )
-    except MemoryError:
-        raise
     except Exception as error:  # A damaged file can raise anything, a decoder's errors too.
+        if isinstance(error, MemoryError) or getattr(error, "errno", None):
+            raise  # not the file's content: it may not exist
         raise DataError(
-            f"{path} cannot be read as an image ({error}); replace it or take it out of the folder."
+            f"{path} cannot be read as an image ({error}); replace it, or leave it out."
         ) from error
     white = Image.new("RGBA", fitted.size, "white")
     return np.array(Image.alpha_composite(white, fitted).convert("RGB"))
@@ -61,7 +62,7 @@ def load_folder(
         folder: it holds a folder per class, or `train/` and `test/` that do. Images may lie deeper;
             hidden files and folders, and files that end otherwise than `SUFFIXES`, are passed over.
         image_size: height and width of the images that are returned, as `read_image` makes them.
-        seed: draws the test images, `TEST_SHARE` of each class, where there is no `test/`, and the
+        seed: draws the test images, `TEST_SHARE` of each class, if there is no `test/`, and the
             order of the training images.
 
     Returns:
@@ -69,12 +70,13 @@ def load_folder(
         int64 `(n,)`, in random order; test images and labels, class by class.
 
     Raises:
-        DataError: if it is no such folder, or an image cannot be read.
+        DataError: if it is not such a folder, or an image cannot be read.
     """
     folder = Path(folder).expanduser()
     with one_sentence(folder):
         names = _folders(folder)
         rng = np.random.default_rng(seed)
+        splits = [name for name in names if name.lower() in _SPLITS]
         if set(names) == {"train", "test"}:
             train, test = _list_images(folder / "train"), _list_images(folder / "test")
             if train.keys() != test.keys():
@@ -83,10 +85,10 @@ def load_folder(
                     f"train/ and test/ in {folder} must hold folders of the same names; only one "
                     f"of them has {odd}."
                 )
-        elif names and set(names) <= _SPLITS:
+        elif len(splits) > 1 or (splits and splits == names):
             raise DataError(
-                f"{folder} holds {', '.join(names)}; expected train/ and test/, or one folder per "
-                "class, some images of which are then kept for the test."
+                f"{folder} holds {', '.join(splits)}; expected train/ and test/ alone, or one "
+                "folder per class, some images of which are then kept for the test."
             )
         else:
             train, test = {}, {}

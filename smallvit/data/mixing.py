@@ -21,7 +21,7 @@ def mixup(
         images: float32 array `(n, height, width, channels)`.
         labels: float32 array `(n, num_classes)`, rows that sum to 1.
         share: weight of the image itself, 0 to 1; its partner has the rest.
-        order: integer array `(n,)`: the place in the batch of each image's partner.
+        order: integer array `(n,)`: the index in the batch of each image's partner.
 
     Returns:
         New images and labels, of the same shapes and dtypes.

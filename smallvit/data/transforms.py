@@ -125,7 +125,7 @@ class RandomCrop(Transform):
         padding: the black border, in pixels, from which a crop of the old size is taken.
 
     Raises:
-        ValueError: if that is no integer, or negative.
+        ValueError: if that is not an integer, or negative.
     """
 
     padding: int

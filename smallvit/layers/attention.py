@@ -234,7 +234,7 @@ class WindowAttention(SelfAttention):
     Call arguments and results are those of `SelfAttention`.
 
     Raises:
-        ValueError: if `window_size` is no size, or as `SelfAttention` says.
+        ValueError: if `window_size` is not a valid size, or as `SelfAttention` says.
 
     Source: Liu et al. 2021 (Swin), section 3.2 and equation 4.
     """

@@ -80,7 +80,7 @@ class Mlp(Composite):
     Input and output `(batch, ..., channels)`.
 
     Raises:
-        ValueError: if `hidden_dim` is no count.
+        ValueError: if `hidden_dim` is not a valid count.
 
     Source: Dosovitskiy et al. 2021 (ViT), section 3.1.
     """

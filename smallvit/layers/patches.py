@@ -144,7 +144,7 @@ class PatchMerging(_Tokens):
     `(batch, ceil(height / 2), ceil(width / 2), embed_dim)`, in the layer's compute dtype.
 
     Raises:
-        ValueError: if `embed_dim` is no count.
+        ValueError: if `embed_dim` is not a valid count.
 
     Source: Liu et al. 2021 (Swin), section 3.1; the order of the four neighbours is that of
     microsoft/Swin-Transformer, `PatchMerging`.
@@ -187,7 +187,7 @@ class ShiftedPatchTokenization(_Tokens):
     `(batch, ceil(height / Ph), ceil(width / Pw), embed_dim)`, in the layer's compute dtype.
 
     Raises:
-        ValueError: if `patch_size` is no size or `embed_dim` no count.
+        ValueError: if `patch_size` is not a valid size, or `embed_dim` not a valid count.
 
     Source: Lee, Lee and Song 2021 (arXiv 2112.13492), "Shifted Patch Tokenization".
     """

@@ -19,7 +19,7 @@ def get_relative_position_index(window_size: Size) -> np.ndarray:
         `(row(q) - row(k) + Mh - 1) * (2 Mw - 1) + (column(q) - column(k) + Mw - 1)`.
 
     Raises:
-        ValueError: if `window_size` is no size.
+        ValueError: if `window_size` is not a valid size.
 
     Source: Liu et al. 2021 (Swin Transformer), equation 4.
     """

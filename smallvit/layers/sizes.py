@@ -40,7 +40,7 @@ def to_number(value: Any, name: str, fits: Callable[[float], bool], range_: str)
     return float(value)
 
 
-to_positive = partial(to_number, fits=lambda x: 0 < x < 1e9, range_="above 0")
+to_positive = partial(to_number, fits=lambda x: 0 < x < 1e9, range_="above 0 and below 1e9")
 to_rate = partial(to_number, fits=lambda x: 0 <= x < 1, range_="of at least 0 and less than 1")
 
 
@@ -91,7 +91,7 @@ def clamp_window(
         `(window_size, shift_size)`, both as `(height, width)`.
 
     Raises:
-        ValueError: if a shift is not smaller than the window it moves, or something is no size.
+        ValueError: if a shift is not smaller than the window it moves, or a size is not valid.
 
     Source: microsoft/Swin-Transformer, `SwinTransformerBlock.__init__`, per axis as in timm.
     """
@@ -115,7 +115,7 @@ def pad_to_multiple(input_resolution: Size, window_size: Size) -> Pair:
         window_size: height and width of a window.
 
     Raises:
-        ValueError: if one of them is no size.
+        ValueError: if one of them is not a valid size.
     """
     grid = to_pair(input_resolution, "input_resolution")
     window = to_pair(window_size, "window_size")

@@ -91,5 +91,5 @@ def crop_grid(x: Any, resolution: tuple[int, int]) -> Any:
 
 
 def roll_grid(x: Any, down: int, right: int) -> Any:
-    """Roll `(batch, height, width, channels)` by so many tokens, around the edges."""
+    """Roll `(batch, height, width, channels)` by this many tokens, around the edges."""
     return ops.roll(x, (down, right), axis=(1, 2)) if down or right else x

@@ -49,7 +49,7 @@ class VitConfig(TransformerConfig):
     head_dims: Counts = ()
     temperature_as: Literal["multiplier", "divisor"] = "multiplier"
     temperature_per: Literal["head", "layer"] = "head"
-    out_activation: str = "linear"
+    out_activation: Literal["linear", "gelu"] = "linear"
     epsilon: Positive = 1e-5
     mlp_drop_rate: Rate = 0.0
     head_drop_rate: Rate = 0.0
@@ -121,7 +121,7 @@ def vision_transformer(config: VitConfig, name: str = "vit") -> keras.Model:
         the head would read.
 
     Raises:
-        ValueError: if plain patches do not divide the image, or the heads the channels.
+        ValueError: if plain patches do not divide the image.
 
     Source: Dosovitskiy et al. 2021 (ViT), equations 1 to 4; Lee, Lee and Song 2021.
     """

@@ -24,19 +24,19 @@ def build_model(recipe: Recipe) -> keras.Model:
 def build_schedule(
     recipe: Recipe, num_images: int
 ) -> float | keras.optimizers.schedules.CosineDecay:
-    """The recipe's learning rate, constant or by steps, for so many training images.
+    """The recipe's learning rate, constant or by steps, for this many training images.
 
     Raises:
-        ValueError: if a rate by steps is asked for, and the images make no batch.
+        ValueError: if the images make no batch.
     """
-    if recipe.schedule is None:
-        return recipe.learning_rate
     steps = recipe.epochs * recipe.steps_per_epoch(num_images)
     if not steps:
         raise ValueError(
-            f"{recipe.name} trains on whole batches of {recipe.batch_size} images, and "
-            f"{recipe.passes} passes over {num_images} make none; give it more images."
+            f"{recipe.name} trains in batches of {recipe.batch_size} images, and {num_images} "
+            f"images times {recipe.passes} make none; give it more."
         )
+    if recipe.schedule is None:
+        return recipe.learning_rate
     warmup_steps = round(recipe.schedule.warmup * steps)
     return keras.optimizers.schedules.CosineDecay(
         initial_learning_rate=recipe.schedule.floor,

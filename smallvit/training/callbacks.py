@@ -85,10 +85,10 @@ class Checkpoint(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         figures = {name: float(value) for name, value in (logs or {}).items()}
         self._require_finite(figures, f"at the end of epoch {epoch + 1}")
-        steps = np.diff([self._started, *self._step_ends])
+        calls, per_call = np.diff([self._started, *self._step_ends]), self.model.steps_per_execution
         figures |= {
             "seconds": time.perf_counter() - self._started,
-            "step_seconds": float(np.median(steps)) / self.model.steps_per_execution,
+            "step_seconds": float(np.median(calls)) / min(per_call, self.params["steps"]),
         }
         self.history.append({"epoch": epoch + 1, **figures})
         self._count_epoch()

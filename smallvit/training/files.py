@@ -1,4 +1,4 @@
-"""Files that are whole after a crash, and one process per run."""
+"""Files that are whole after a crash, one process per run, and Google Drive."""
 
 import contextlib
 import json

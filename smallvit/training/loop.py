@@ -16,7 +16,7 @@ from smallvit.layers.sizes import to_count
 from smallvit.models.cost import count_macs, count_parameters
 from smallvit.training.build import build_model, compile_model
 from smallvit.training.callbacks import Checkpoint, EpochSeed, TimeKeeper
-from smallvit.training.errors import OtherRunError, TrainingError
+from smallvit.training.errors import OtherRunError, TrainingError, first_line
 from smallvit.training.files import replacing, require_mounted
 from smallvit.training.processes import (
     process_place,
@@ -82,7 +82,7 @@ def train(
         ValueError: if seed or epochs are out of range, the images make no batch, or the record of
             this run cannot be read.
     """
-    out, seed = Path(out), to_count(seed, "seed", minimum=0)
+    out, seed = Path(out).expanduser(), to_count(seed, "seed", minimum=0)
     if seed >= 2**32:
         raise ValueError(f"seed must be at most {2**32 - 1}; got {seed}.")
     epochs = to_count(recipe.epochs if epochs is None else epochs, "epochs")
@@ -114,10 +114,22 @@ def train(
     return record
 
 
-def unrecorded(out: Path, elsewhere: Collection[str] = ()) -> list[Recipe]:
-    """The recipes without a finished record in a folder or elsewhere, the cheapest first."""
-    own = read_results(out)
-    done = {name for name, records in own.items() if any(record.finished for record in records)}
+def unrecorded(out: Path, dataset: Dataset, elsewhere: Collection[str] = ()) -> list[Recipe]:
+    """The recipes without a record of a whole run on a dataset, the cheapest first.
+
+    Args:
+        out: folder with records; those of trials, shorter or on other data, do not count.
+        dataset: what the runs must have been trained on.
+        elsewhere: names of recipes that have a record in another place.
+    """
+    done = {
+        record.recipe
+        for records in read_results(out).values()
+        for record in records
+        if record.finished
+        and record.epochs == record.config["epochs"]
+        and record.data_fingerprint == dataset.fingerprint
+    }
     left = [recipe for recipe in RECIPES.values() if recipe.name not in {*done, *elsewhere}]
     names = " ".join(recipe.name for recipe in left)
     print(f"Building {len(left)} models to begin with the cheapest: {names}", flush=True)
@@ -196,6 +208,9 @@ def _fit(
     seed = settings["seed"]
     keras.utils.set_random_seed(seed)
     train_split, validation_split = _splits(recipe, data)
+    if len(train_split[0]) < (recipe.train_images or 0):
+        wanted = f"{recipe.name} wants {recipe.train_images:,} training images"
+        print(f"{wanted}; there are {len(train_split[0]):,}.", flush=True)
     if session.distribute:
         require_divisible(_batch_sizes(recipe, data))
         devices = len(keras.distribution.list_devices())
@@ -246,14 +261,10 @@ def _write_weights(model: keras.Model, path: Path) -> str:
             keras.Model(network.inputs, network.outputs).save_weights(temporary)
     except (OSError, RuntimeError) as error:  # HDF5 raises either if the disk is full
         raise TrainingError(
-            f"{path} could not be saved ({_first_line(error)}). All epochs are still "
+            f"{path} could not be saved ({first_line(error)}). All epochs are still "
             "there: make room on the disk, then start the run again."
         ) from error
     return fingerprint_file(path)
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).partition("\n")[0][:90]
 
 
 def _cost(recipe: Recipe) -> int:

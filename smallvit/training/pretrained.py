@@ -1,10 +1,11 @@
-"""Models with the weights of recorded runs, and what they say of an image."""
+"""Models with the weights of recorded runs, and their predictions for an image."""
 
 from pathlib import Path
 
 import keras
 import numpy as np
 
+from smallvit.data.errors import one_sentence
 from smallvit.data.folders import read_image
 from smallvit.data.transforms import prepare
 from smallvit.training.build import build_model
@@ -37,7 +38,7 @@ def load_pretrained(name: str, seed: int = 0, results: Path | str | None = None)
             the recipe's model; the message says what to run.
     """
     recipe = get_recipe(name)
-    run = Path(results or results_folder()) / recipe.name / f"seed-{seed}"
+    run = Path(results or results_folder()).expanduser() / recipe.name / f"seed-{seed}"
     if not weights_path(run).is_file():
         raise ValueError(
             f"No weights of {name} with seed {seed} are kept in {run.parent}: run "
@@ -67,7 +68,7 @@ def load_run(path: Path) -> tuple[Record, keras.Model]:
         model.load_weights(weights)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ValueError(
-            f"{weights} does not fit the model that {path} describes; make them anew with "
+            f"{weights} does not fit the model that {path} describes; train it again with "
             f"{_command(record.recipe)} --out FOLDER`."
         ) from error
     return record, model
@@ -82,9 +83,10 @@ def predict(record: Record, model: keras.Model, path: Path) -> list[tuple[str, f
         path: an image of any size, which `read_image` crops and resizes as it does a dataset's.
 
     Raises:
-        ValueError: if the file is not an image.
+        ValueError: if the file is not an image, or cannot be read.
     """
-    pixels = read_image(path, record.image_size)
+    with one_sentence(path):
+        pixels = read_image(path, record.image_size)
     transforms = Recipe.from_dict(record.config).transforms
     batch, _ = prepare(pixels[None], np.zeros((1, 1), "float32"), transforms, None, key=None)
     shares = keras.ops.convert_to_numpy(keras.ops.softmax(model(batch)))[0]

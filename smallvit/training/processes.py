@@ -11,7 +11,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from smallvit.training.errors import OtherRunError, TrainingError
+from smallvit.training.errors import OtherRunError, TrainingError, first_line
 from smallvit.training.files import run_lock
 
 
@@ -25,7 +25,7 @@ def process_place() -> tuple[int, int]:
 
 
 def any_process(condition: bool) -> bool:
-    """Whether a condition holds in any process, so that all of them take the same way."""
+    """Whether a condition holds in any process, so that all of them take the same branch."""
     if process_place()[1] == 1:
         return condition
     from jax.experimental import multihost_utils
@@ -67,7 +67,7 @@ def sharing_fate() -> Iterator[None]:
             raise
         raise TrainingError(
             "This process has failed, or another of the run has ended "
-            f"({str(error).splitlines()[0][:90]}); start all of them again to continue after the "
+            f"({first_line(error)}); start all of them again to continue after the "
             "last finished epoch."
         ) from error
 

@@ -138,7 +138,7 @@ class Recipe:
         return Batches(images, labels, num_classes=self.model.num_classes, **own, **session)
 
     def steps_per_epoch(self, num_images: int) -> int:
-        """Optimizer steps per epoch of so many training images."""
+        """Optimizer steps per epoch of this many training images."""
         return steps_per_epoch(num_images, self.batch_size, self.passes)
 
 

@@ -157,7 +157,8 @@ def read_record(path: Path) -> Record:
         fields = json.loads(content)
     except ValueError as error:
         raise RecordError(
-            f"{path} is not a readable record ({error}); delete it and run the same command again."
+            f"{path} is not a record, or a damaged one ({error}); name a run's `seed-N.json`, or "
+            "restore it."
         ) from error
     try:
         record = _parse(fields)

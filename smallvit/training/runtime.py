@@ -144,7 +144,7 @@ def find_devices(batch_sizes: set[int]) -> None:
             keras.distribution.initialize()
         return
     shared = math.gcd(*batch_sizes)
-    cores = max(n for n in range(1, os.cpu_count() + 1) if shared % n == 0)
+    cores = max(n for n in range(1, (os.cpu_count() or 1) + 1) if shared % n == 0)
     with contextlib.suppress(RuntimeError):
         jax.config.update("jax_num_cpu_devices", cores)
 
@@ -194,8 +194,9 @@ def describe_device() -> str:
     """Name what Keras computes on: the GPUs, or the CPU and its number of cores."""
     if on_cpu():
         return f"{_processor_name()}, {os.cpu_count()} cores"
-    names = output_of("nvidia-smi", "--query-gpu=name", "--format=csv,noheader")
-    return names.replace("\n", ", ") or _place()
+    names = _query_gpus("name")
+    used = names if keras.distribution.distribution() else names[:1]
+    return ", ".join(used) or _place()
 
 
 def output_of(*command: str) -> str:
@@ -207,13 +208,21 @@ def output_of(*command: str) -> str:
     return done.stdout.strip()
 
 
+def _query_gpus(what: str) -> list[str]:
+    """A property of each GPU that this process may use, as `nvidia-smi` prints it."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")  # which `nvidia-smi` does not heed
+    only = [f"--id={visible}"] if visible else []
+    query = f"--query-gpu={what}"
+    return output_of("nvidia-smi", query, "--format=csv,noheader", *only).splitlines()
+
+
 def _half_precision() -> str:
     """bfloat16, or float16 on NVIDIA GPUs without it: compute capability below 8.0, as a T4's.
 
     In float16 Keras scales the loss, so that small gradients do not vanish.
     """
-    printed = output_of("nvidia-smi", "--query-gpu=compute_cap", "--format=csv,noheader")
-    capabilities = map(float, re.findall(r"^\d+\.\d+$", printed, re.MULTILINE))
+    printed = _query_gpus("compute_cap")
+    capabilities = [float(line) for line in printed if re.fullmatch(r"\d+\.\d+", line)]
     return "mixed_float16" if min(capabilities, default=8.0) < 8.0 else "mixed_bfloat16"
 
 

@@ -87,7 +87,7 @@ def test_a_box_is_outlined_in_the_pixels_of_its_image():
 
 def test_a_quincunx_has_one_photo_in_the_middle_and_the_same_square_in_each(rng):
     photos = rng.integers(0, 256, (5, 20, 30, 3)).astype("uint8")
-    svg = ElementTree.fromstring(drawings.draw_quincunx(photos, list("abcde"), (4, 6, 10)))
+    svg = ElementTree.fromstring(drawings.draw_quincunx(photos, list("abcde"), (6, 4, 10)))
     groups, labels = svg.findall(f"{SVG}g"), [t.text for t in svg.findall(f"{SVG}text")]
     by_label = dict(zip(labels, places(svg), strict=True))
     x, y, _ = by_label["a"]

@@ -264,13 +264,25 @@ def test_a_test_set_of_other_classes(tmp_path, rng):
 
 
 @pytest.mark.parametrize(
-    "names", [("train",), ("test",), ("train", "val"), ("val", "test", "train")]
+    "names",
+    [("train",), ("test",), ("train", "val"), ("val", "test", "train"), ("Train", "Test")],
 )
 def test_folders_that_split_otherwise(tmp_path, names, rng):
     for name in names:
         draw_folder(tmp_path / name, {"red": 3, "blue": 3}, rng)
     message = error_of(tmp_path)
     assert f"holds {', '.join(sorted(names))}; expected train/ and test/" in message
+
+
+def test_a_third_folder_beside_train_and_test_is_no_class(tmp_path, rng):
+    for name in ("train", "test", "unlabelled"):
+        draw_folder(tmp_path / name, {"red": 3, "blue": 3}, rng)
+    assert "holds test, train; expected train/ and test/ alone" in error_of(tmp_path)
+
+
+def test_trains_may_be_a_class(tmp_path, rng):
+    draw_folder(tmp_path, {"car": 3, "train": 3}, rng)
+    assert load_folder(tmp_path, 8)[0] == ("car", "train")
 
 
 @pytest.mark.parametrize("damage", ["empty", "text", "cut short"])
@@ -283,7 +295,7 @@ def test_an_unreadable_image(tmp_path, rng, damage, suffix):
     bad.write_bytes(content[damage])
     message = error_of(tmp_path)
     assert f"{bad} cannot be read as an image" in message
-    assert "replace it or take it out of the folder" in message
+    assert "replace it, or leave it out" in message
 
 
 def test_an_image_that_claims_gigapixels(tmp_path, rng):

@@ -51,6 +51,24 @@ def fit(model, folder, epochs):
     return checkpoint
 
 
+@pytest.mark.parametrize(("steps", "per_step"), [(4, 0.5), (32, 0.125)])
+def test_the_seconds_of_a_step_are_those_of_a_call_over_its_steps(
+    steps, per_step, tmp_path, monkeypatch
+):
+    """A call takes up to 16 steps, and 2 seconds."""
+    clock = itertools.count(step=2)
+    monkeypatch.setattr(callbacks.time, "perf_counter", lambda: next(clock))
+    monkeypatch.setattr(Checkpoint, "_write_state", lambda *_: None)
+    checkpoint = Checkpoint(tmp_path / "run")
+    checkpoint.set_params({"steps": steps})
+    checkpoint.set_model(SimpleNamespace(steps_per_execution=16))
+    checkpoint.on_epoch_begin(0)
+    for step in range(min(15, steps - 1), steps, 16):
+        checkpoint.on_train_batch_end(step)
+    checkpoint.on_epoch_end(0)
+    assert checkpoint.history[0]["step_seconds"] == per_step
+
+
 def test_the_time_is_told_after_a_few_steps_and_each_epoch(monkeypatch, capsys):
     """Of ten steps an epoch, two a call; the first call compiles."""
     clock = iter([0, 100, 103, 105, 107, 109, 110, 200, 202, 204, 206, 208, 210, 248])

@@ -259,7 +259,7 @@ def test_each_epoch_has_its_own_batches(dataset, tmp_path, monkeypatch):
     assert list(dict.fromkeys(asked)) == list(itertools.product(range(2), range(steps)))
 
 
-def test_what_is_not_recorded_is_listed_from_the_cheapest_on(finished, monkeypatch):
+def test_what_is_not_recorded_is_listed_from_the_cheapest_on(finished, dataset, monkeypatch):
     costs = {"large": (3, 1), "tiny": (1, 1), "long": (1, 5), "small": (1, 2)}  # blocks, epochs
     those = {
         name: dataclasses.replace(
@@ -269,11 +269,21 @@ def test_what_is_not_recorded_is_listed_from_the_cheapest_on(finished, monkeypat
     }
     monkeypatch.setattr(loop, "RECIPES", those)
     out, _ = finished  # it holds a record of "tiny"
-    assert [recipe.name for recipe in loop.unrecorded(out)] == ["small", "large", "long"]
+    assert [recipe.name for recipe in loop.unrecorded(out, dataset)] == ["small", "large", "long"]
+
+
+def test_a_trial_does_not_count_as_a_record(finished, dataset, monkeypatch):
+    out, record = finished
+    monkeypatch.setattr(loop, "RECIPES", {"tiny": TINY})
+    assert loop.unrecorded(out, dataset) == []
+    assert loop.unrecorded(out, paint_dataset(30, 10, 8)) == [TINY]
+    trial = dataclasses.replace(record, config={**record.config, "epochs": record.epochs + 1})
+    monkeypatch.setattr(loop, "read_results", lambda _: {"tiny": [trial]})
+    assert loop.unrecorded(out, dataset) == [TINY]
 
 
 def test_too_few_images_for_a_single_batch_are_refused(tmp_path):
-    with pytest.raises(ValueError, match="batches of 128 images, and 3 passes over 30 make none"):
+    with pytest.raises(ValueError, match="batches of 128 images, and 30 images times 3 make none"):
         train(dataclasses.replace(TINY_PAPER, batch_size=128), paint_dataset(30, 10, 8), tmp_path)
 
 

@@ -8,8 +8,8 @@ from samples import TINY
 import smallvit
 from smallvit.training import recipes
 from smallvit.training.build import compile_model
-from smallvit.training.pretrained import load_pretrained
-from smallvit.training.records import results_folder, write_record
+from smallvit.training.pretrained import load_pretrained, load_run, predict
+from smallvit.training.records import record_path, results_folder, write_record
 
 
 @pytest.fixture
@@ -33,6 +33,13 @@ def test_what_is_not_kept_is_refused_in_one_sentence_that_says_what_to_run(run):
         load_pretrained("tiny", seed=4, results=folder)
     with pytest.raises(ValueError, match="There is no recipe 'swin-kears'"):
         load_pretrained("swin-kears")
+
+
+def test_an_image_that_is_not_there_is_named_in_one_sentence(run):
+    folder, _ = run
+    record, model = load_run(record_path(folder / "tiny" / "seed-3"))
+    with pytest.raises(ValueError, match=r"none\.png cannot be read: no such file"):
+        predict(record, model, "none.png")
 
 
 def test_weights_of_another_model_or_none_at_all_are_refused(run, tmp_path):

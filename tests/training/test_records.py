@@ -59,7 +59,7 @@ def test_a_record_reads_back_as_it_was_written(path):
 @pytest.mark.parametrize("content", ["", "{", '{"a": 1', "\x00\x00", "\x80\x81"])
 def test_a_record_that_is_cut_short_is_refused_with_the_remedy(path, content):
     path.write_bytes(content.encode("latin-1"))
-    with pytest.raises(RecordError, match=r"seed-0\.json is not a readable record .*; delete it"):
+    with pytest.raises(RecordError, match=r"seed-0\.json is not a record, or a damaged .*; name"):
         read_record(path)
 
 
@@ -204,6 +204,8 @@ def test_device_and_versions_are_those_of_the_machine(monkeypatch):
     assert f", {runtime.os.cpu_count()} cores" in runtime.describe_device()
     monkeypatch.setattr(runtime, "_place", lambda: "cuda:0")
     monkeypatch.setattr(runtime, "output_of", lambda *command: "A GPU\nA GPU")
+    assert runtime.describe_device() == "A GPU"  # a run that is not distributed uses the first
+    monkeypatch.setattr(keras.distribution, "distribution", lambda: "over both")
     assert runtime.describe_device() == "A GPU, A GPU"
     monkeypatch.setattr(runtime, "output_of", lambda *command: "")
     assert runtime.describe_device() == "cuda:0"

@@ -49,6 +49,15 @@ def test_half_precision_is_what_all_gpus_compute_in(machine, printed, precision)
     assert Session(precision="float32").for_this_device().precision == "float32"
 
 
+def test_only_visible_gpus_are_asked(monkeypatch):
+    asked = []
+    monkeypatch.setattr(runtime, "output_of", lambda *command: asked.append(command) or "8.0")
+    for visible in ("", "2,3"):
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+        assert runtime._half_precision() == "mixed_bfloat16"
+    assert [[x for x in command if "--id" in x] for command in asked] == [[], ["--id=2,3"]]
+
+
 def test_an_accelerator_gets_many_steps_a_call_and_a_worker(machine):
     machine("7.5")
     session = Session().for_this_device()

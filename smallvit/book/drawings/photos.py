@@ -8,10 +8,8 @@ from numbers import Integral
 import numpy as np
 from PIL import Image
 
-from smallvit.book.drawings.svg import INK, PALETTE, once, outline, stroke, svg_document, text
+from smallvit.book.drawings.svg import INK, PALETTE, Box, once, outline, stroke, svg_document, text
 from smallvit.layers.sizes import Size, to_pair
-
-Box = tuple[int, int, int, int]
 
 _GAP = 14
 _LINE = 30  # Room for a label, in pixels.
@@ -42,9 +40,9 @@ def draw_quincunx(photos: np.ndarray, labels: Sequence[str], box: tuple[int, int
     Args:
         photos: uint8 array `(5, height, width, 3)`: the middle, then the corners in reading order.
         labels: what is written under each.
-        box: left, top and side of the square, in pixels.
+        box: top, left and side of the square, in pixels.
     """
-    order, (left, top, side) = [1, 2, 0, 3, 4], box
+    order, (top, left, side) = [1, 2, 0, 3, 4], box
     photos, labels = [photos[n] for n in order], [labels[n] for n in order]
     return draw_images(photos, labels, (2, 1, 2), scale=1, boxes=[(top, left, side, side)] * 5)
 

@@ -8,6 +8,9 @@ PALETTE = ("#e69f00", "#56b4e9", "#009e73", "#cc79a7", "#0072b2", "#d55e00", "#9
 INK = "currentColor"
 """Lines and letters take the colour of the text around the picture."""
 
+Box = tuple[int, int, int, int]
+"""Top, left, height and width of a rectangle."""
+
 LETTERS = f'font-family="sans-serif" font-size="13" text-anchor="middle" fill="{INK}"'
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from smallvit.book.drawings.svg import INK, PALETTE, once, outline, stroke, svg_document, text
+from smallvit.book.drawings.svg import INK, PALETTE, Box, once, outline, stroke, svg_document, text
 
 WIDTH = 320
 _PALE, _SKY, _BLUE, _ORANGE = map(
@@ -19,7 +19,6 @@ _PALE, _SKY, _BLUE, _ORANGE = map(
 )
 _LINE = 22  # Room for a line of text, in pixels.
 _HATCH = "m0 .5l.5-.5m-.5 1l1-1m-.5 1l.5-.5"
-Box = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True)

@@ -89,7 +89,7 @@ def draw_strip(numbers: np.ndarray, colours: Sequence[int]) -> str:
 
     Args:
         numbers: array `(n,)`.
-        colours: place of each number's colour in `PALETTE`, counted round.
+        colours: index of each number's colour in `PALETTE`, modulo its length.
     """
     cell = 34
     origins = [(cell * place, 0) for place in range(len(numbers))]
