@@ -58,7 +58,7 @@ def draw_curves(curves: Mapping[str, Sequence[float]], ylabel: str = "validation
         if len(values):
             epochs = range(1, len(values) + 1)
             percent = [100 * value for value in values]
-            axes.plot(epochs, percent, label=name, marker="." if len(values) < 4 else None)
+            axes.plot(epochs, percent, label=name, marker="." if len(values) < 8 else None)
     axes.set(xlabel="epoch", ylabel=ylabel)
     if axes.lines:
         axes.legend(frameon=False, loc="lower right")  # accuracies rise
@@ -83,7 +83,8 @@ class Table:
         return Table(columns, [[row[place] for place in places] for row in self.rows])
 
     def _repr_html_(self) -> str:
-        head = "".join(f'<th scope="col">{_to_html(text)}</th>' for text in self.columns)
+        unbroken = (_to_html(text).replace("-", "\N{NON-BREAKING HYPHEN}") for text in self.columns)
+        head = "".join(f'<th scope="col">{text}</th>' for text in unbroken)
         body = "".join(
             "<tr>" + "".join(f"<td>{_to_html(text)}</td>" for text in row) + "</tr>"
             for row in self.rows
@@ -208,12 +209,12 @@ def _measured(recipe: Recipe, done: Sequence[Record]) -> list[str]:
 def _begun(records: Sequence[Record]) -> list[str]:
     """The cells of a recipe without a finished run; how far it is, if one was begun."""
     if not records:
-        return [NOT_RUN, "–", "0", "–", "–"]
+        return [NOT_RUN, *["–"] * 4]
     furthest = max(records, key=lambda r: len(r.history))
     progress = f"{len(furthest.history)} of {furthest.epochs} epochs"
     if furthest.finished:
         progress = "not comparable"
-    return [progress, "–", "0", tell_time(furthest.seconds), _machine(furthest)]
+    return [progress, "–", "–", tell_time(furthest.seconds), _machine(furthest)]
 
 
 def _machine(record: Record) -> str:
