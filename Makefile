@@ -10,7 +10,7 @@ export URL PORT
 NOTEBOOKS ?= $(shell find book -name '*.ipynb' -not -path '*/.ipynb_checkpoints/*')
 
 BIN := .venv/bin
-PYTEST_FLAGS := -rs -n auto --dist loadfile --no-loadscope-reorder
+PYTEST_FLAGS := -rs -n auto --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 UNIT_TESTS := tests --ignore tests/pages --ignore tests/repository
 
 export JUPYTER_PATH := $(CURDIR)/book/_kernel:$(JUPYTER_PATH)
@@ -73,7 +73,7 @@ set-repository: ## write the repository's address URL (default: unchanged) and t
 
 clean: ## delete the environments and everything built
 	rm -rf .venv .venv-jax .venv-torch .venv-colab _build .pytest_cache .ruff_cache *.egg-info
-	find smallvit tests book '(' -name __pycache__ -o -name .ruff_cache ')' -prune -exec rm -rf {} +
+	find smallvit tests book benchmarks tools '(' -name __pycache__ -o -name .ruff_cache ')' -prune -exec rm -rf {} +
 
 # `venv --clear` empties the folder, so a link to an environment that others use stays untouched.
 define make_environment

@@ -2,7 +2,7 @@
 
 What is computed, in which order, by which layers and in which dtype, is the example's; names and
 lines are this project's. Kept with the rest: one Dropout serves a block's two branches, and
-another both attention weights and projection; `drop_path` drops single numbers; the mask is cast
+another both attention weights and projection; `drop_path` drops single elements; the mask is cast
 to float32; patches are cut outside the model, which takes `(batch, 256, 12)`.
 
 Left out: flips and crops, which the example does outside the model, and the clamping of windows

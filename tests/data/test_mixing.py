@@ -118,7 +118,7 @@ def test_how_often_and_how_much(rng):
     mixup = [share for share, box, _ in draws if not box and share < 1]
     for drawn in (cutmix, mixup):
         assert abs(len(drawn) - count / 4) < 4 * (count * 0.25 * 0.75) ** 0.5
-        # Kolmogorov and Smirnov's distance from evenness; 1.95 / sqrt(n) is passed 1 time in 1000.
+        # Kolmogorov–Smirnov distance from uniformity; 1.95 / sqrt(n) is passed 1 time in 1000.
         ranks = np.arange(1, len(drawn) + 1) / len(drawn)
         assert np.abs(np.sort(drawn) - ranks).max() < 1.95 / len(drawn) ** 0.5
 

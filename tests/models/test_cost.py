@@ -46,7 +46,7 @@ def test_published_counts_are_those_of_larger_images_and_have_the_norms_in_them(
 
 
 def numbers_out_of_norms(model):
-    """How many numbers the LayerNormalizations of a model put out for one image."""
+    """How many elements the LayerNormalizations of a model output for one image."""
     numbers = 0
     for layer in model.layers:
         if isinstance(layer, layers.LayerNormalization):

@@ -1,5 +1,6 @@
 """The chapters, the pages built from them, and what it takes to open one in a browser."""
 
+import shutil
 from pathlib import Path
 
 import yaml
@@ -22,6 +23,13 @@ BROWSER_FLAGS = [
     "--no-first-run",
     "--disable-quic",
 ]
+
+
+def find_browser(driver):
+    """Where a browser is: one of this machine, or that of `playwright install`; else `None`."""
+    fetched = driver.chromium.executable_path
+    found = [*map(shutil.which, BROWSERS), fetched if Path(fetched).exists() else None]
+    return next(filter(None, found), None)
 
 
 def read_toc():

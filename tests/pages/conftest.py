@@ -1,9 +1,8 @@
 import os
 import re
-import shutil
 
 import pytest
-from built import BROWSER_FLAGS, BROWSERS, HTML, Visit
+from built import BROWSER_FLAGS, BROWSERS, HTML, Visit, find_browser
 
 
 def skip_or_fail(reason):
@@ -21,11 +20,11 @@ def html():
 
 @pytest.fixture(scope="session")
 def browser():
-    executable = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if executable is None:
-        skip_or_fail(f"no browser is installed (looked for {', '.join(BROWSERS)})")
     playwright = pytest.importorskip("playwright.sync_api")
     with playwright.sync_playwright() as driver:
+        executable = find_browser(driver)
+        if executable is None:
+            skip_or_fail(f"no browser is installed (looked for {', '.join(BROWSERS)})")
         browser = driver.chromium.launch(executable_path=executable, args=BROWSER_FLAGS)
         yield browser
         browser.close()

@@ -11,10 +11,10 @@ import functools
 import http.server
 import json
 import re
-import shutil
+import sys
 import threading
 
-from built import BROWSER_FLAGS, BROWSERS, HTML, ROOT, Visit, read_toc
+from built import BROWSER_FLAGS, BROWSERS, HTML, ROOT, Visit, find_browser, read_toc
 from playwright.sync_api import sync_playwright
 
 READY = """() => {
@@ -79,12 +79,12 @@ def main():
     handler = functools.partial(QuietHandler, directory=HTML)
     server = http.server.ThreadingHTTPServer(("localhost", 0), handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    executable = next(filter(None, map(shutil.which, BROWSERS)))
     print(
         f"{'page':42}{'kB':>8}{'paint s':>8}{'ready s':>8}{'expected':>10}{'found':>7}"
         f"{'answering':>11}{'elsewhere':>11}{'errors':>8}"
     )
     with sync_playwright() as driver:
+        executable = find_browser(driver) or sys.exit(f"Install one of {', '.join(BROWSERS)}.")
         browser = driver.chromium.launch(executable_path=executable, args=BROWSER_FLAGS)
         for name in read_toc():
             print(measure(browser, f"http://localhost:{server.server_port}", name), flush=True)

@@ -1,6 +1,8 @@
 """What the book says in words about its recorded runs is what their records say."""
 
+import json
 import re
+from pathlib import Path
 from statistics import mean
 
 import matplotlib.pyplot as plt
@@ -16,6 +18,15 @@ from smallvit.data.transforms import Normalize
 from smallvit.models.inside import look_inside
 from smallvit.training.pretrained import load_pretrained
 from smallvit.training.records import read_results, results_folder
+
+ROOT = Path(__file__).parents[2]
+PROSE = [
+    "".join(cell["source"])
+    for path in sorted((ROOT / "book").rglob("*.ipynb"))
+    for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]
+    if cell["cell_type"] == "markdown"
+]
+BOOK = " ".join(" ".join(PROSE).split())
 
 RECORDS = {
     name.removeprefix("ladder-"): [record for record in records if record.comparable]
@@ -46,59 +57,59 @@ def in_standard_errors(before, after):
     return gain / (variance(before) + variance(after)) ** 0.5
 
 
-@pytest.mark.parametrize(
-    ("before", "after", "low", "high"),
-    [
-        ("cnn", "vit", -2, 2),  # "level", "not behind"
-        ("cnn-32e-3", "vit-4e-3", -6, -5),  # "behind by more than five times the error"
-        ("cnn-5000", "vit-5000", -100, -5),  # "ahead by many times the error", "far behind"
-        ("cnn-1000", "vit-1000", -100, -2),  # "the ViT is still behind"
-        ("cnn-1000", "sl-vit-1000", -2, 2),  # "both kinds of locality are level"
-        ("cnn-1000", "swin-1000", -2, 2),
-        ("vit-5000", "swin-5000", 3, 100),  # "both kinds win back"
-        ("vit-5000", "sl-vit-5000", 3, 100),
-        ("swin-5000", "cnn-5000", 3, 100),  # "a good part", not all
-        ("sl-vit-5000", "cnn-5000", 3, 100),  # "is ahead of `ladder-sl-vit`"
-        ("vit", "vit-norm", -100, -2),  # "a norm of the raw patches costs accuracy"
-        ("vit-norm", "s-vit", -2, 2),  # "neither the shifts nor" LSA
-        ("s-vit", "sl-vit", -2, 2),  # "nothing beyond its error"
-        ("vit", "vit-bias", -2, 2),  # "the bias alone does not cost", "gains nothing"
-        ("vit-bias", "windows", -2, -1.6),  # "at just under two standard errors"
-        ("windows", "swin", -2, 2),  # "gives nothing back beyond the error"
-        ("vit", "sl-vit", -100, -2),  # "as a whole, cost accuracy"
-        ("vit", "swin", -2.6, -1.6),  # "the Swin's loss is about two standard errors"
-    ],
-)
-def test_the_ladders_steps_are_as_small_data_tells_them(before, after, low, high):
-    assert low < in_standard_errors(before, after) < high
+LOCALITY_AT_1000 = "both kinds of locality are level with the convolutional network"
+LOCALITY_AT_5000 = "win back about half of the plain ViT's deficit"
+NEITHER = "Neither the shifts nor locality self-attention changes anything beyond the error"
+NO_OTHER_STEP = "No other row, two losses among them, is"
 
 
 @pytest.mark.parametrize(
-    ("before", "after", "low", "high"),
+    ("before", "after", "low", "high", "words"),
     [
-        ("swin-keras", "swin-drop-path", -1, 0),  # "two losses", none "twice its error"
-        ("swin-drop-path", "swin-crop", 2.4, 2.6),  # "two and a half times its error"
-        ("swin-crop", "swin-shuffle", -1, 0),
-        ("swin-shuffle", "swin-normalize", 0, 2),
-        ("swin-normalize", "swin-fixed", 0, 2),
+        ("cnn", "vit", -2, 2, "the plain ViT is not behind the convolutional network"),
+        ("cnn-32e-3", "vit-4e-3", -6, -5, "the ViT is behind by more than five times the error"),
+        ("cnn-5000", "vit-5000", -100, -5, "ahead by many times the error"),
+        ("cnn-1000", "vit-1000", -100, -2, "The ViT is still behind"),
+        ("cnn-1000", "sl-vit-1000", -2, 2, LOCALITY_AT_1000),
+        ("cnn-1000", "swin-1000", -2, 2, LOCALITY_AT_1000),
+        ("vit-5000", "swin-5000", 3, 100, LOCALITY_AT_5000),
+        ("vit-5000", "sl-vit-5000", 3, 100, LOCALITY_AT_5000),
+        ("swin-5000", "cnn-5000", 3, 100, "locality of either kind wins back a good part"),
+        ("sl-vit-5000", "cnn-5000", 3, 100, "it is ahead of `ladder-sl-vit`"),
+        ("vit", "vit-norm", -100, -2, "a norm of raw patches costs accuracy"),
+        ("vit-norm", "s-vit", -2, 2, NEITHER),
+        ("s-vit", "sl-vit", -2, 2, NEITHER),
+        ("vit", "vit-bias", -2, 2, "the bias alone does not cost"),
+        ("vit-bias", "windows", -2, -1.6, "at just under two standard errors"),
+        ("windows", "swin", -2, 2, "Shifting them gives nothing back here beyond the error"),
+        ("vit", "sl-vit", -100, -2, "as a whole, cost accuracy"),
+        ("vit", "swin", -2.6, -1.6, "the Swin's loss is about two standard errors"),
+        ("swin-keras", "swin-drop-path", -1, 0, NO_OTHER_STEP),
+        ("swin-drop-path", "swin-crop", 2.4, 2.6, "two and a half times its error"),
+        ("swin-crop", "swin-shuffle", -1, 0, NO_OTHER_STEP),
+        ("swin-shuffle", "swin-normalize", 0, 2, NO_OTHER_STEP),
+        ("swin-normalize", "swin-fixed", 0, 2, NO_OTHER_STEP),
     ],
 )
-def test_the_steps_to_the_fixed_swin_are_as_results_tells_them(before, after, low, high):
+def test_a_step_is_as_large_as_the_book_says(before, after, low, high, words):
     assert low < in_standard_errors(before, after) < high
+    assert words in BOOK
 
 
 def test_the_crop_brings_as_much_as_all_changes_together():
     crop = mean(top1("swin-crop")) - mean(top1("swin-drop-path"))
     together = mean(top1("swin-fixed")) - mean(top1("swin-keras"))
     assert abs(crop - together) < 0.25
-    assert 2.25 < crop < 2.75  # "two and a half points"
+    assert 2.25 < crop < 2.75
+    assert "that on the test images rises by two and a half" in BOOK
 
 
 def test_with_the_crop_training_images_are_no_longer_learnt_by_heart():
     (before,), (after,) = RECORDS["swin-drop-path"], RECORDS["swin-crop"]
     before, after = before.history[-1], after.history[-1]
     assert before["top1"] > before["val_top1"] and after["top1"] < after["val_top1"]
-    assert round(100 * (before["top1"] - after["top1"])) == 8  # "falls by 8 points"
+    assert round(100 * (before["top1"] - after["top1"])) == 8
+    assert "the accuracy on the training images falls by 8 points" in BOOK
 
 
 def test_two_seeds_of_a_recipe_can_differ_by_more_than_a_point():
@@ -162,14 +173,22 @@ def test_photographs_held_out_choose_the_rate(rung, best):
 
 
 def test_accuracy_by_rate_is_as_small_data_tells_it():
-    for rung in ("cnn", "vit"):  # "half of it costs both models five to six points"
+    for rung in ("cnn", "vit"):
         assert 4.5 < mean(top1(rung)) - mean(top1(f"{rung}-1e-3")) < 6.5
+    assert "Half of it costs both models five to six points" in BOOK
+
     vit, *higher = (mean(top1(name)) for name in ("vit", "vit-4e-3", "vit-8e-3"))
-    assert 1.5 < min(higher) - vit < max(higher) - vit < 2.5  # "gains two, and then no more"
+    assert 1.5 < min(higher) - vit < max(higher) - vit < 2.5
+    assert "At twice the rate the ViT gains two, and then no more" in BOOK
+
     cnn = [mean(top1(f"cnn-{rate}")) for rate in ("4e-3", "8e-3", "16e-3", "32e-3")]
-    assert np.all(np.diff(cnn[:3]) > 1.5) and abs(cnn[3] - cnn[2]) < 0.5  # "up to eight times"
-    assert 1.5 < mean(top1("cnn-5000-8e-3")) - mean(top1("cnn-5000")) < 2.5  # "two points"
-    assert 0 < mean(top1("vit-5000-4e-3")) - mean(top1("vit-5000")) < 0.5  # "hardly any"
+    assert np.all(np.diff(cnn[:3]) > 1.5) and abs(cnn[3] - cnn[2]) < 0.5
+    assert "the convolutional network goes on gaining up to eight times the rate" in BOOK
+
+    assert 1.5 < mean(top1("cnn-5000-8e-3")) - mean(top1("cnn-5000")) < 2.5
+    assert 0 < mean(top1("vit-5000-4e-3")) - mean(top1("vit-5000")) < 0.5
+    words = "a better rate brings the convolutional network two points and the ViT hardly any"
+    assert words in BOOK
 
 
 @pytest.fixture(scope="module")

@@ -270,3 +270,11 @@ def test_the_tests_run_where_there_is_a_commit_if_git_says_so():
         assert commit.removesuffix("-dirty") == git(root, "rev-parse", "HEAD")
     else:
         assert commit is None
+
+
+def test_records_are_in_the_repository_or_else_in_the_package(tmp_path, monkeypatch):
+    package = tmp_path / "smallvit"
+    monkeypatch.setattr(records, "__file__", str(package / "training" / "records.py"))
+    assert results_folder() == package / "recorded"
+    (tmp_path / "results").mkdir()
+    assert results_folder() == tmp_path / "results"
