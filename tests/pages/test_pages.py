@@ -12,6 +12,8 @@ MAX_BYTES = 1_500_000  # of a page's own content
 TYPESET = "window.MathJax && MathJax.startup.promise"
 # Code in the theme's colours, and the list of references, for which docutils uses old roles.
 NOT_OURS = (".highlight", ".citation-list")
+# What opens fades in, and is pale for a third of a second.
+FADED_IN = "Promise.allSettled(document.getAnimations().map(each => each.finished)).then(() => 0)"
 
 
 @pytest.fixture(scope="module", params=BUILT or read_toc())
@@ -63,6 +65,7 @@ def test_is_accessible(visit, scheme, rules):
     visit.page.emulate_media(color_scheme=scheme)
     visit.page.locator(f"html[data-theme={scheme}]").wait_for()
     visit.page.evaluate(OPEN_DETAILS)
+    visit.page.evaluate(FADED_IN)
     context = {"include": [["main"]], "exclude": [[part] for part in NOT_OURS]}
     result = axe.run(visit.page, context=context, options={"runOnly": rules})
     assert result.violations_count == 0, result.generate_report()
