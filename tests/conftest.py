@@ -26,13 +26,10 @@ if keras.backend.backend() != "tensorflow":
         "data/test_datasets.py",
         "data/test_mixing.py",
         "data/test_shapes.py",
-        "data/test_workers.py",
         "layers/test_masks.py",
         "layers/test_position.py",
         "layers/test_sizes.py",
-        "training/test_files.py",
         "training/test_last_words.py",
-        "training/test_recipes.py",
         "training/test_records.py",
     ]
 

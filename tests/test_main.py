@@ -347,7 +347,7 @@ def finished(tmp_path_factory):
 
 def test_shapes100_is_named_as_synthetic(finished):
     path, printed = finished
-    assert "synthetic" in printed
+    assert "shapes100, synthetic; the figures say nothing about CIFAR-100" in printed
     assert "published" not in printed
     assert read_record(path).command == (
         "python -m smallvit train tiny --seed 0 --epochs 1 --dataset shapes100"

@@ -86,7 +86,7 @@ def execute_side_by_side(app, env, docnames):
             return Path(path).name
 
     paths = [str(path) for path in map(env.doc2path, docnames) if str(path).endswith(".ipynb")]
-    with ThreadPoolExecutor(min(os.cpu_count(), MOST_KERNELS)) as pool:
+    with ThreadPoolExecutor(min(os.cpu_count() or 1, MOST_KERNELS)) as pool:
         done = pool.map(execute, paths)
         for _ in status_iterator(
             done, "executing notebooks, or finding outputs... ", length=len(paths)

@@ -287,6 +287,11 @@ def test_too_few_images_for_a_single_batch_are_refused(tmp_path):
         train(dataclasses.replace(TINY_PAPER, batch_size=128), paint_dataset(30, 10, 8), tmp_path)
 
 
+def test_no_images_to_train_on_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="and 0 images times 1 make none; give it more"):
+        train(get_recipe("swin-keras"), paint_dataset(1, 2), tmp_path, epochs=1)
+
+
 def test_a_folder_that_cannot_be_written_to_is_refused(dataset, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(TrainingError, match=r"file/tiny/seed-0 cannot be written to \(Not a dir"):

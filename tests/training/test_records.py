@@ -59,7 +59,9 @@ def test_a_record_reads_back_as_it_was_written(path):
 @pytest.mark.parametrize("content", ["", "{", '{"a": 1', "\x00\x00", "\x80\x81"])
 def test_a_record_that_is_cut_short_is_refused_with_the_remedy(path, content):
     path.write_bytes(content.encode("latin-1"))
-    with pytest.raises(RecordError, match=r"seed-0\.json is not a record, or a damaged .*; name"):
+    with pytest.raises(
+        RecordError, match=r"seed-0\.json is not a record, or a damaged one \(.*\); name"
+    ):
         read_record(path)
 
 
