@@ -138,9 +138,10 @@ def tensorflow_datasets(*sets: keras.utils.PyDataset) -> Iterator[list]:
     """Give batches to TensorFlow as `tf.data.Dataset`s that it does not tune as it runs.
 
     It tunes those that Keras would make, and then, when an epoch ends, can wait up to a minute for
-    the thread that does so. TensorFlow asks for batches in a thread of its own. When this context
-    ends, the batch under way is finished and no other begun: a Python that ends meanwhile would
-    wait for that thread for ever. Nothing calls `on_epoch_end` of the batches.
+    the thread that does so. A thread of this process makes the batches that TensorFlow asks for;
+    those of TensorFlow run no Python, for which one that ends meanwhile would wait for ever. When
+    this context ends, the batch under way is finished and no other begun. Nothing calls
+    `on_epoch_end` of the batches.
 
     Args:
         *sets: batches of arrays `(batch, ...)`, nested or not, as many in each.
@@ -150,40 +151,56 @@ def tensorflow_datasets(*sets: keras.utils.PyDataset) -> Iterator[list]:
     """
     import tensorflow as tf
 
-    making, ended, faults = threading.Lock(), threading.Event(), []
+    with contextlib.ExitStack() as feeds:
+        ends = []
+        try:
+            yield [feeds.enter_context(_feed(batches, ends)) for batches in sets]
+        except tf.errors.OpError:
+            if ends:
+                raise ends[0] from None
+            raise
+
+
+@contextlib.contextmanager
+def _feed(batches: keras.utils.PyDataset, ends: list[Exception]) -> Iterator:
+    """One of `tensorflow_datasets`. What has ended the thread that makes batches joins `ends`."""
+    import tensorflow as tf
+
+    structure = batches[0]
+    arrays = keras.tree.flatten(structure)
+    dtypes, shapes = [a.dtype for a in arrays], [(None, *a.shape[1:]) for a in arrays]
+    with tf.device("CPU"):
+        tickets = tf.Variable(0, dtype=tf.int64)
+        asked = tf.queue.FIFOQueue(-1, [tf.int64, tf.int64])  # of any length, like the other
+        made = tf.queue.FIFOQueue(-1, [tf.int64, *dtypes])
+
+    def make() -> None:
+        try:
+            while True:
+                ticket, index = asked.dequeue()
+                made.enqueue([ticket, *keras.tree.flatten(batches[int(index)])])
+        except Exception as error:  # among others, that nothing more will be asked for
+            ends.append(error)
+        made.close()
+
+    def ask(index: tf.Tensor) -> Any:
+        ticket = tickets.assign_add(1)
+        asked.enqueue([ticket, index])
+        answered, *batch = made.dequeue()
+        while answered != ticket:  # what a pass that was left early had asked for
+            answered, *batch = made.dequeue()
+        shaped = [tf.ensure_shape(*pair) for pair in zip(batch, shapes, strict=True)]
+        return keras.tree.pack_sequence_as(structure, shaped)
+
     options = tf.data.Options()
     options.autotune.enabled = False
-
-    def make(batches: keras.utils.PyDataset) -> Iterator:
-        for index in range(len(batches)):
-            with making:
-                if ended.is_set():
-                    return
-                try:
-                    batch = batches[index]
-                except Exception as error:
-                    faults.append(error)
-                    raise
-            yield batch
-
-    def specify(array: np.ndarray) -> tf.TensorSpec:
-        return tf.TensorSpec((None, *array.shape[1:]), array.dtype)
-
-    def to_dataset(batches: keras.utils.PyDataset) -> tf.data.Dataset:
-        signature = keras.tree.map_structure(specify, batches[0])
-        made = tf.data.Dataset.from_generator(lambda: make(batches), output_signature=signature)
-        counted = tf.data.experimental.assert_cardinality(len(batches))
-        return made.prefetch(2).apply(counted).with_options(options)
-
+    maker = threading.Thread(target=make)
+    maker.start()
     try:
-        yield [to_dataset(batches) for batches in sets]
-    except tf.errors.OpError:
-        if faults:
-            raise faults[0] from None
-        raise
+        yield tf.data.Dataset.range(len(batches)).map(ask).prefetch(2).with_options(options)
     finally:
-        with making:
-            ended.set()
+        asked.close(cancel_pending_enqueues=True)
+        maker.join()
 
 
 def steps_per_epoch(num_images: int, batch_size: int, passes: int = 1) -> int:

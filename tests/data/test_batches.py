@@ -1,7 +1,9 @@
 import dataclasses
+import itertools
 import subprocess
 import sys
 import textwrap
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import keras
@@ -139,6 +141,35 @@ def test_what_a_later_batch_raises_comes_through_tensorflow():
         tensorflow_datasets(Failing()) as (fed,),
     ):
         list(fed)
+
+
+@on_tensorflow
+def test_a_pass_left_early_leaves_nothing_to_the_next(dataset):
+    batches = TINY.batches(*dataset.train, seed=2)
+    with tensorflow_datasets(batches) as (fed,):
+        for _ in range(4):
+            for mine, batch in zip(itertools.islice(fed, 3), batches, strict=False):
+                keras.tree.map_structure(np.testing.assert_array_equal, mine, batch)
+
+
+@on_tensorflow
+def test_no_thread_of_tensorflows_runs_python(dataset):
+    """At the end of a process Python halts such a thread, and TensorFlow waits for it for ever."""
+    asking = []
+
+    class Watched(keras.utils.PyDataset):
+        def __len__(self):
+            return 3
+
+        def __getitem__(self, index):
+            asking.append(threading.current_thread())
+            return np.zeros((4, 2), "float32")
+
+    with tensorflow_datasets(Watched()) as (fed,):
+        list(fed)
+    main, maker = dict.fromkeys(asking)
+    assert main is threading.main_thread()
+    assert not maker.is_alive()
 
 
 @on_tensorflow
