@@ -94,14 +94,14 @@ def test_workers_end_with_a_parent_that_is_killed(run):
     process, workers = run
     assert all(map(is_running, workers))
     process.kill()
-    wait_until(lambda: not any(map(is_running, workers)), 10)  # and not at the end of a batch
+    wait_until(lambda: not any(map(is_running, workers)), 60)  # and not at the end of a batch
 
 
 @linux
 def test_ctrl_c_ends_at_once_and_only_the_parent_says_so(run):
     process, workers = run
     os.killpg(process.pid, signal.SIGINT)  # As a terminal does: to all of them.
-    out, err = process.communicate(timeout=10)
+    out, err = process.communicate(timeout=60)
     assert (process.returncode, out) == (0, "stopped\n")
     assert "Traceback" not in err and "KeyboardInterrupt" not in err
     assert not any(map(is_running, workers))
