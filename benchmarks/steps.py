@@ -29,7 +29,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from smallvit.training.runtime import PRECISIONS
+from smallvit.training.runtime import PRECISIONS, count_cores
 
 BATCH_SIZES = {"swin-keras": 128, "sl-vit-keras": 256}
 SIDES = ("ours", "published")
@@ -111,7 +111,7 @@ def compare(
         "options": options,
         "backend": facts["ours"]["backend"],
         "versions": facts["ours"]["versions"],
-        "cpus": os.cpu_count(),
+        "cpus": count_cores(),
         "ratio": statistics.median(
             statistics.median(ours) / statistics.median(published)
             for ours, published in zip(turns["ours"], turns["published"], strict=True)

@@ -70,7 +70,7 @@ class Session:
         if on_cpu():
             defaults = {"precision": "float32", "steps_per_call": 1, "workers": 0}
         else:
-            workers = max(1, min(8, (os.cpu_count() or 1) - 1))
+            workers = max(1, min(8, count_cores() - 1))
             steps = 1 if keras.backend.backend() == "torch" else 16
             half = _half_precision()
             defaults = {"precision": half, "steps_per_call": steps, "workers": workers}
@@ -144,7 +144,7 @@ def find_devices(batch_sizes: set[int]) -> None:
             keras.distribution.initialize()
         return
     shared = math.gcd(*batch_sizes)
-    cores = max(n for n in range(1, (os.cpu_count() or 1) + 1) if shared % n == 0)
+    cores = max(n for n in range(1, count_cores() + 1) if shared % n == 0)
     with contextlib.suppress(RuntimeError):
         jax.config.update("jax_num_cpu_devices", cores)
 
@@ -191,12 +191,20 @@ def on_cpu() -> bool:
 
 
 def describe_device() -> str:
-    """Name what Keras computes on: the GPUs, or the CPU and its number of cores."""
+    """Name what Keras computes on: the GPUs, or the CPU and how many of its cores."""
     if on_cpu():
-        return f"{_processor_name()}, {os.cpu_count()} cores"
+        cores = count_cores()
+        return f"{_processor_name()}, {cores} core{'s' * (cores > 1)}"
     names = _query_gpus("name")
     used = names if keras.distribution.distribution() else names[:1]
     return ", ".join(used) or _place()
+
+
+def count_cores() -> int:
+    """Processor cores that this process may use: fewer than the machine's under `taskset`."""
+    if hasattr(os, "sched_getaffinity"):  # Linux. Python 3.13 has `os.process_cpu_count`.
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def output_of(*command: str) -> str:

@@ -203,7 +203,7 @@ def test_an_option_that_this_version_lacks_makes_another_run():
 
 def test_device_and_versions_are_those_of_the_machine(monkeypatch):
     monkeypatch.setattr(runtime, "_place", lambda: "/job:localhost/device:cpu:0")
-    assert f", {runtime.os.cpu_count()} cores" in runtime.describe_device()
+    assert f", {runtime.count_cores()} core" in runtime.describe_device()
     monkeypatch.setattr(runtime, "_place", lambda: "cuda:0")
     monkeypatch.setattr(runtime, "output_of", lambda *command: "A GPU\nA GPU")
     assert runtime.describe_device() == "A GPU"  # a run that is not distributed uses the first

@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -26,7 +27,7 @@ def machine(monkeypatch):
     def set_machine(printed):
         monkeypatch.setattr(runtime, "on_cpu", lambda: False)
         monkeypatch.setattr(runtime, "output_of", lambda *command: printed)
-        monkeypatch.setattr(runtime.os, "cpu_count", lambda: 2)
+        monkeypatch.setattr(runtime, "count_cores", lambda: 2)
 
     return set_machine
 
@@ -47,6 +48,19 @@ def test_half_precision_is_what_all_gpus_compute_in(machine, printed, precision)
     machine(printed)
     assert Session().for_this_device().precision == precision
     assert Session(precision="float32").for_this_device().precision == "float32"
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="needs taskset, as on Linux")
+def test_cores_are_those_that_the_process_may_use(monkeypatch):
+    monkeypatch.setattr(runtime, "_place", lambda: "cpu:0")
+    allowed = os.sched_getaffinity(0)
+    try:
+        os.sched_setaffinity(0, {min(allowed)})
+        assert runtime.count_cores() == 1
+        assert runtime.describe_device().endswith(", 1 core")
+    finally:
+        os.sched_setaffinity(0, allowed)
+    assert runtime.count_cores() == len(allowed)
 
 
 def test_only_visible_gpus_are_asked(monkeypatch):
@@ -197,10 +211,9 @@ def test_on_a_cpus_cores_the_command_gives_the_losses_on_one_device(tmp_path):
 
 
 SPREAD = """
-import dataclasses, json, os, sys
+import dataclasses, json, sys
 from pathlib import Path
 
-os.cpu_count = lambda: 6
 sys.path.insert(0, sys.argv[2])
 import jax
 from samples import TINY, tiny_dataset
@@ -208,10 +221,11 @@ from samples import TINY, tiny_dataset
 from smallvit.__main__ import main
 from smallvit.data import datasets
 from smallvit.data.mixing import CutMixOrMixup
-from smallvit.training import loop
+from smallvit.training import loop, runtime
 from smallvit.training.recipes import RECIPES
 from smallvit.training.records import read_record
 
+runtime.count_cores = lambda: 6
 datasets.load_dataset = lambda *_: tiny_dataset()
 RECIPES["tiny"] = dataclasses.replace(
     TINY, validation_fraction=0.2, batch_size=16, mixing=CutMixOrMixup(probability=1.0)
