@@ -117,6 +117,17 @@ def results_table(recipes: Iterable[Recipe], records: Mapping[str, Sequence[Reco
     return Table(COLUMNS, rows)
 
 
+def mean_top1(name: str, records: Mapping[str, Sequence[Record]]) -> str:
+    """Top-1 on the test images in percent, the mean over a recipe's comparable runs.
+
+    Args:
+        name: the recipe's.
+        records: as `read_results` gives them.
+    """
+    done = _comparable(records.get(name, []))
+    return f"{mean(_percent(done, 'top1')):.1f}" if done else NOT_RUN
+
+
 def gain_table(pairs: Iterable[tuple[str, str]], records: Mapping[str, Sequence[Record]]) -> Table:
     """How far one recipe is above another: points of accuracy ± a standard error, a row per pair.
 

@@ -2,9 +2,8 @@
 
 import contextlib
 import sys
-import threading
 from collections.abc import Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from functools import lru_cache
 from typing import Any
@@ -95,9 +94,10 @@ class Batches(keras.utils.PyDataset):
     def _ingredients(self, index: int) -> tuple:
         """The arguments of `prepare`, or `defer`, for a batch."""
         count = len(self.images)
-        order = np.arange(self.passes * count) % count
         if self.shuffle:
             order = _new_order(self.seed, self.epoch, count, self.passes)
+        else:
+            order = np.arange(self.passes * count) % count
         places = order[index * self.batch_size : (index + 1) * self.batch_size]
         one_hot = np.eye(self.num_classes, dtype="float32")[self.labels[places]]
         key = None if self.seed is None else (self.seed, self.epoch, index)
@@ -144,7 +144,8 @@ def tensorflow_datasets(*sets: keras.utils.PyDataset) -> Iterator[list]:
     `on_epoch_end` of the batches.
 
     Args:
-        *sets: batches of arrays `(batch, ...)`, nested or not, as many in each.
+        *sets: batches of arrays `(batch, ...)`, nested or not, all of a set alike. One pass over
+            a set at a time: two would take each other's batches, and wait for ever.
 
     Raises:
         Exception: what making a batch raised, in place of what TensorFlow makes of it.
@@ -176,12 +177,14 @@ def _feed(batches: keras.utils.PyDataset, ends: list[Exception]) -> Iterator:
 
     def make() -> None:
         try:
-            while True:
-                ticket, index = asked.dequeue()
-                made.enqueue([ticket, *keras.tree.flatten(batches[int(index)])])
+            with tf.device("CPU"):  # Else a GPU, if there is one, would get what is for a queue.
+                while True:
+                    ticket, index = asked.dequeue()
+                    made.enqueue([ticket, *keras.tree.flatten(batches[int(index)])])
         except Exception as error:  # among others, that nothing more will be asked for
             ends.append(error)
-        made.close()
+        finally:
+            made.close()
 
     def ask(index: tf.Tensor) -> Any:
         ticket = tickets.assign_add(1)
@@ -194,13 +197,12 @@ def _feed(batches: keras.utils.PyDataset, ends: list[Exception]) -> Iterator:
 
     options = tf.data.Options()
     options.autotune.enabled = False
-    maker = threading.Thread(target=make)
-    maker.start()
-    try:
-        yield tf.data.Dataset.range(len(batches)).map(ask).prefetch(2).with_options(options)
-    finally:
-        asked.close(cancel_pending_enqueues=True)
-        maker.join()
+    with ThreadPoolExecutor(1) as maker:
+        try:
+            maker.submit(make)
+            yield tf.data.Dataset.range(len(batches)).map(ask).prefetch(2).with_options(options)
+        finally:
+            asked.close(cancel_pending_enqueues=True)
 
 
 def steps_per_epoch(num_images: int, batch_size: int, passes: int = 1) -> int:

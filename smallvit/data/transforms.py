@@ -119,10 +119,12 @@ class RandomFlip(Transform):
 
 @dataclass(frozen=True)
 class RandomCrop(Transform):
-    """Move each image by up to `padding` pixels along each axis; black comes in at the edges.
+    """Move each image by up to `padding` pixels along each axis; zeros come in at the edges.
+
+    Zero is black before `Normalize`, and the mean colour after it.
 
     Args:
-        padding: the black border, in pixels, from which a crop of the old size is taken.
+        padding: the border of zeros, in pixels, from which a crop of the old size is taken.
 
     Raises:
         ValueError: if that is not an integer, or negative.
@@ -294,12 +296,19 @@ def prepare(
 
     Returns:
         `(images, labels)`, float32.
+
+    Raises:
+        ValueError: if the transforms do not make the images float32, as `Normalize` does.
     """
     if key is None:
         transforms, mixing = [x for x in transforms if not x.random], None
     rng = None if key is None else np.random.default_rng(key)
     for transform in transforms:
         images = transform(images, rng)
+    if images.dtype != "float32":
+        raise ValueError(
+            f"The transforms leave {images.dtype} images; put Normalize, or UNIT_RANGE, among them."
+        )
     return mixing(images, labels, rng) if mixing else (images, labels)
 
 

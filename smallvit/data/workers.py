@@ -34,10 +34,9 @@ def start_workers(count: int) -> Iterator[ProcessPoolExecutor | None]:
     try:
         yield pool
     finally:
-        pool.shutdown(wait=False, cancel_futures=True)
         for worker in workers:
             worker.kill()
-        pool.shutdown()
+        pool.shutdown(cancel_futures=True)  # waits for what is left of them
 
 
 @contextlib.contextmanager

@@ -225,7 +225,7 @@ class SwinTransformerBlock(TransformerBlock):
     the padding masked; if the window covers an axis, it is cut to that axis and not shifted.
 
     Args:
-        num_heads: attention heads; they divide the channels.
+        num_heads: attention heads; without `key_dim`, they divide the channels.
         window_size: height and width of a window, in tokens.
         shift_size: how far the windows are shifted down and right, in tokens.
         relative_position_bias_initializer: Keras initializer of the tables of biases.
@@ -236,7 +236,7 @@ class SwinTransformerBlock(TransformerBlock):
 
     Raises:
         ValueError: when it is built, if the shift is not smaller than the window, or the heads do
-            not divide the channels.
+            not divide the channels and there is no `key_dim`.
 
     Source: Liu et al. 2021 (Swin), section 3.2 and equation 3.
     """

@@ -119,7 +119,7 @@ def masked_softmax(scores: Any, mask: Any) -> Any:
     allowed = mask > MASKED
     by_window = ops.reshape(scores, (-1, ops.shape(mask)[0], *scores.shape[1:]))
     weights = ops.softmax(ops.where(allowed, by_window + mask, FORBIDDEN))
-    return weights * ops.cast(ops.any(allowed, axis=-1, keepdims=True), weights.dtype)
+    return weights * ops.cast(allowed, weights.dtype)
 
 
 def _axis_regions(size: int, padded: int, shift: int) -> np.ndarray:

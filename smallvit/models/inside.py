@@ -15,8 +15,9 @@ def look_inside(model: keras.Model) -> keras.Model:
     Returns:
         Model from the same images to a dict: under a block's name its output tokens,
         `(batch, height, width, channels)` or `(batch, num_tokens, channels)`; under the name with
-        `_attention` behind it, its attention weights `(batch, num_windows, num_heads, N, N)`; and
-        under `logits` what `model` returns.
+        `_attention` behind it, its attention weights `(batch, num_windows, num_heads, N, N)`,
+        where windows are those of the padded and rolled grid; and under `logits` what `model`
+        returns.
 
     Raises:
         TypeError: if `model` has no transformer block, or has them inside another model.

@@ -22,6 +22,7 @@ from smallvit.data.transforms import (
     Transform,
     fill_in_statistics,
 )
+from smallvit.layers.sizes import to_choice, to_count, to_rate
 from smallvit.models import swin, vit
 from smallvit.models.convnet import ConvNetConfig
 from smallvit.models.swin import SwinConfig
@@ -89,6 +90,10 @@ class Recipe:
             or `BEST_EPOCH`, with validation on the test images.
         train_images: number of training images to use, from the start; `None` for all that are not
             held out.
+
+    Raises:
+        ValueError: if a count, a fraction or the protocol is none, or `LAST_EPOCH` has no images
+            to validate with.
     """
 
     name: str
@@ -109,6 +114,15 @@ class Recipe:
     passes: int = 1
     protocol: str = LAST_EPOCH
     train_images: int | None = None
+
+    def __post_init__(self):
+        for name in ("epochs", "batch_size", "passes"):
+            to_count(getattr(self, name), name)
+        for name in ("validation_fraction", "label_smoothing"):
+            to_rate(getattr(self, name), name)
+        to_choice(self.protocol, "protocol", (LAST_EPOCH, BEST_EPOCH))
+        if self.protocol == LAST_EPOCH and not self.validation_fraction:
+            raise ValueError(f"validation_fraction must be above 0 if protocol is {LAST_EPOCH!r}.")
 
     def to_dict(self) -> dict:
         """The recipe in JSON's terms, as a record keeps it; a dataclass is a dict with its name."""

@@ -20,6 +20,17 @@ from smallvit.training.recipes import get_recipe
 
 on_tensorflow = pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="its own feed")
 
+START_INTERRUPTED = """
+    from smallvit.data import batches
+
+    class Interrupted(batches.ThreadPoolExecutor):
+        def submit(self, *args):
+            super().submit(*args)
+            raise KeyboardInterrupt
+
+    batches.ThreadPoolExecutor = Interrupted
+"""
+
 INTERRUPTED = """
     import time
 
@@ -155,7 +166,9 @@ def test_a_pass_left_early_leaves_nothing_to_the_next(dataset):
 @on_tensorflow
 def test_no_thread_of_tensorflows_runs_python(dataset):
     """At the end of a process Python halts such a thread, and TensorFlow waits for it for ever."""
-    asking = []
+    from tensorflow.python.eager.context import context
+
+    asking, places = [], []
 
     class Watched(keras.utils.PyDataset):
         def __len__(self):
@@ -163,6 +176,7 @@ def test_no_thread_of_tensorflows_runs_python(dataset):
 
         def __getitem__(self, index):
             asking.append(threading.current_thread())
+            places.append(context().device_name)
             return np.zeros((4, 2), "float32")
 
     with tensorflow_datasets(Watched()) as (fed,):
@@ -170,14 +184,19 @@ def test_no_thread_of_tensorflows_runs_python(dataset):
     main, maker = dict.fromkeys(asking)
     assert main is threading.main_thread()
     assert not maker.is_alive()
+    assert places[-1].endswith("CPU:0")  # like the queues, also if there is a GPU
 
 
 @on_tensorflow
-def test_training_that_is_interrupted_while_tensorflow_waits_for_a_batch_ends():
-    program = [sys.executable, "-c", textwrap.dedent(INTERRUPTED)]
+@pytest.mark.parametrize(
+    ("before", "printed"), [("", "fed\n"), (START_INTERRUPTED, "")], ids=["fed", "starting"]
+)
+def test_training_that_is_interrupted_ends(before, printed):
+    """While TensorFlow waits for a batch, or the thread that makes batches has just begun."""
+    program = [sys.executable, "-c", textwrap.dedent(before) + textwrap.dedent(INTERRUPTED)]
     ended = subprocess.run(program, capture_output=True, text=True, timeout=120)
     assert ended.stderr.splitlines()[-1] == "KeyboardInterrupt"
-    assert ended.stdout == "fed\n"
+    assert ended.stdout == printed
 
 
 @pytest.mark.parametrize("name", ["swin-fixed", "vit-keras", "vit-paper"])

@@ -85,13 +85,18 @@ def test_a_tensor_is_changed_as_an_array_is(transform, shape):
         images = images.astype("float32") / 255
     for seed in range(3):
         key, labels = (seed,), np.eye(len(images), dtype="float32")
-        expected, _ = prepare(images, labels, (transform,), None, key)
+        expected = transform(images, np.random.default_rng(key))
         inputs, same_labels = defer(images, labels, (transform,), None, key)
         assert all(len(each) == len(images) and each.dtype.itemsize <= 4 for each in inputs)
         found = finish(tuple(map(ops.convert_to_tensor, inputs)), (transform,), None, ops)
         assert keras.backend.standardize_dtype(found.dtype) == expected.dtype
         np.testing.assert_allclose(ops.convert_to_numpy(found), expected, atol=1e-5)
         assert same_labels is labels
+
+
+def test_a_batch_that_is_not_made_float32_is_refused(photos):
+    with pytest.raises(ValueError, match="leave uint8 images; put Normalize, or UNIT_RANGE, among"):
+        prepare(photos, np.eye(6), (RandomFlip(),), None, (0,))
 
 
 def test_what_a_transform_refuses_is_not_left_to_a_device(photos):

@@ -3,8 +3,9 @@ from itertools import product
 import numpy as np
 import pytest
 import reference
+from keras import ops
 
-from smallvit.layers.masks import get_attn_mask, get_diagonal_mask
+from smallvit.layers.masks import FORBIDDEN, get_attn_mask, get_diagonal_mask, masked_softmax
 from smallvit.layers.sizes import clamp_window
 
 # Every window from 1 x 1 to 4 x 4, two or three windows along each axis, shifts from 0 up.
@@ -67,3 +68,12 @@ def test_the_diagonal_mask_masks_the_diagonal_and_stays_finite_in_float16():
     np.testing.assert_array_equal(mask[0] == 0, ~np.eye(3, dtype=bool))
     assert np.isfinite(mask.astype("float16")).all()
     assert mask.min() < -1000
+
+
+@pytest.mark.parametrize("score", [-2e4, 0.0, 2e4])
+def test_what_is_forbidden_gets_no_attention_whatever_the_score(score):
+    mask = np.array([[[0, -100], [FORBIDDEN, FORBIDDEN]]], "float32")
+    scores = np.full((3, 1, 2, 2), score, "float32")
+    weights = ops.convert_to_numpy(masked_softmax(scores, mask))[:, 0, 0]
+    np.testing.assert_array_equal(weights[:, 0, 1], 0)
+    np.testing.assert_array_equal(weights[:, 1], 0)

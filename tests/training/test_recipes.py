@@ -1,6 +1,6 @@
 import json
 import re
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from itertools import pairwise
 
 import numpy as np
@@ -65,6 +65,25 @@ def test_parameters_are_those_that_other_tests_count():
 def rungs():
     """The models of the ladder, under their recipes' names."""
     return {recipe.name: build_model(recipe) for recipe in LADDER}
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"protocol": "best epoch"},
+        {"epochs": 0},
+        {"batch_size": 1.5},
+        {"passes": 0},
+        {"label_smoothing": 1},
+        {"validation_fraction": -0.1},
+        {"validation_fraction": 0},
+    ],
+    ids=str,
+)
+def test_a_recipe_that_cannot_be_trained_is_refused(wrong):
+    (name,) = wrong
+    with pytest.raises(ValueError, match=f"^{name} must be "):
+        replace(get_recipe("swin-keras"), **wrong)
 
 
 @pytest.mark.parametrize("recipe", LADDER, ids=lambda recipe: recipe.name)
