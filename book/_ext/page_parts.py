@@ -60,6 +60,22 @@ def tell_hearing(blocks, shifted):
     )
 
 
+def read_records(env):
+    """Read the records, and have Sphinx read a page anew when they or their words change."""
+    from smallvit.book import report
+    from smallvit.training.records import read_results
+
+    folder = report.results_folder()
+    for path in [Path(report.__file__), *folder.rglob("*.json")]:
+        env.note_dependency(str(path))
+    return read_results(folder)
+
+
+def split(line):
+    """Split a line at its bars."""
+    return [part.strip() for part in line.split("|")]
+
+
 class HearingFigure(SphinxDirective):
     """Show how far a token hears, by blocks and with windows shifted or not."""
 
@@ -77,6 +93,37 @@ class HearingFigure(SphinxDirective):
         return [nodes.raw("", figure.to_html(), format="html")]
 
 
+class AccuracyTable(SphinxDirective):
+    """Show accuracies on the test images, in percent, a recipe in each place of a grid.
+
+    The argument is the headings, each line of the content a row: its name, then names of recipes,
+    or a dash; all between bars.
+    """
+
+    required_arguments = 1
+    final_argument_whitespace = True
+    has_content = True
+
+    def run(self):
+        """Make the table from the records."""
+        from smallvit.book import report
+
+        records = read_records(self.env)
+        rows = []
+        for line in self.content:
+            title, *names = split(line)
+            rows.append([title, *(self.tell(name, records) for name in names)])
+        table = report.Table(split(self.arguments[0]), rows)
+        return [nodes.raw("", table._repr_html_(), format="html")]
+
+    def tell(self, name, records):
+        """Say what a recipe's runs reached; of none, nothing."""
+        from smallvit.book.report import mean_top1
+        from smallvit.training.recipes import get_recipe
+
+        return name if name == "–" else mean_top1(get_recipe(name).name, records)
+
+
 class ResultsTable(SphinxDirective):
     """Show published figures, if there are any, beside recorded ones, for the named recipes."""
 
@@ -87,13 +134,9 @@ class ResultsTable(SphinxDirective):
         """Make the table from the records."""
         from smallvit.book import report
         from smallvit.training.recipes import get_recipe
-        from smallvit.training.records import read_results
 
-        folder = report.results_folder()
-        for path in [Path(report.__file__), *folder.rglob("*.json")]:
-            self.env.note_dependency(str(path))
         recipes = [get_recipe(name) for name in self.arguments[0].split()]
-        table = report.results_table(recipes, read_results(folder))
+        table = report.results_table(recipes, read_records(self.env))
         columns = zip(table.columns, *table.rows, strict=True)
         filled = {name for name, *values in columns if set(values) != {"–"}}
         short = table.select(*(name for name in SHOWN if name in filled))
@@ -117,6 +160,7 @@ class BuildFacts(SphinxDirective):
 
 def setup(app):
     """Register the extension with Sphinx."""
+    app.add_directive("accuracy-table", AccuracyTable)
     app.add_directive("build-facts", BuildFacts)
     app.add_directive("hearing-figure", HearingFigure)
     app.add_directive("results-table", ResultsTable)

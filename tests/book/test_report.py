@@ -9,6 +9,7 @@ from smallvit.book.report import (
     Table,
     draw_curves,
     gain_table,
+    mean_top1,
     progress_table,
     published_curve,
     results_table,
@@ -46,6 +47,14 @@ def test_one_run_is_told_with_its_difference():
         "1 h 30 min",
         "a processor (tensorflow)",
     ]
+
+
+def test_mean_top1_is_of_comparable_runs_alone():
+    other = dataclasses.replace(RUN, seed=1, test={"loss": 2.5, "top1": 0.47, "top5": 0.751})
+    short = dataclasses.replace(RUN, seed=2, history=RUN.history[:1])
+    records = {"swin-keras": [RUN, other, short], "vit-keras": [short]}
+    assert mean_top1("swin-keras", records) == "46.0"
+    assert mean_top1("vit-keras", records) == mean_top1("vit-paper", records) == report.NOT_RUN
 
 
 def test_several_seeds_give_mean_and_standard_deviation():
