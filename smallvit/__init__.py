@@ -21,16 +21,18 @@ _MODULES = {
         "LocalitySelfAttention LocalityWindowAttention SelfAttention WindowAttention attend"
     ),
     "layers.blocks": "DropPath Mlp SwinTransformerBlock TransformerBlock",
-    "models.swin": "SwinConfig swin_transformer",
-    "models.vit": "VitConfig vision_transformer",
+    "models.swin": "SL_SWIN_PAPER SWIN_KERAS SWIN_PAPER SwinConfig swin_transformer",
+    "models.vit": ("SL_VIT_KERAS SL_VIT_PAPER VIT_KERAS VIT_PAPER VitConfig vision_transformer"),
+    "models.convnet": "ConvNetConfig convolutional_network",
     "models.cost": "count_macs count_parameters",
     "models.inside": "get_scales look_inside",
     "data.cifar": "load_cifar100",
     "data.datasets": "load_dataset",
     "data.shapes": "shapes100",
+    "training.build": "build_model",
     "training.recipes": "RECIPES get_recipe",
     "training.loop": "train",
-    "training.pretrained": "load_pretrained",
+    "training.pretrained": "load_pretrained load_run predict prepare_images",
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names.split()}
 

@@ -1,4 +1,4 @@
-"""Models with the weights of recorded runs, and their predictions for an image."""
+"""Models with the weights of recorded runs, images as they take them, and predictions."""
 
 from pathlib import Path
 
@@ -30,15 +30,14 @@ def load_pretrained(name: str, seed: int = 0, results: Path | str | None = None)
             this package, whose weights are kept if they take at most 2 MB.
 
     Returns:
-        A model from images `(batch, height, width, channels)`, treated as the recipe's
-        deterministic transforms do, to logits `(batch, num_classes)`.
+        A model from images as `prepare_images` makes them, `(batch, height, width, 3)`, to logits
+        `(batch, num_classes)`.
 
     Raises:
         ValueError: if there is no such recipe, no weights of that run, or if the file does not fit
             the recipe's model; the message says what to run.
     """
-    recipe = get_recipe(name)
-    run = Path(results or results_folder()).expanduser() / recipe.name / f"seed-{seed}"
+    run = _find(name, seed, results)
     if not weights_path(run).is_file():
         raise ValueError(
             f"No weights of {name} with seed {seed} are kept in {run.parent}: run "
@@ -47,6 +46,33 @@ def load_pretrained(name: str, seed: int = 0, results: Path | str | None = None)
         )
     _, model = load_run(record_path(run))
     return model
+
+
+def prepare_images(
+    images: np.ndarray, name: str, seed: int = 0, results: Path | str | None = None
+) -> np.ndarray:
+    """Images as a recorded run's model takes them.
+
+    Args:
+        images: uint8 array `(n, height, width, 3)`, of the size that the run was trained on.
+        name: as for `load_pretrained`.
+        seed: likewise.
+        results: likewise.
+
+    Returns:
+        What the recipe's transforms that are not random make of them, float32.
+
+    Raises:
+        ValueError: if there is no such recipe, no record of that run, or the images are of another
+            type, rank or size.
+    """
+    record = read_record(record_path(_find(name, seed, results)))
+    height, width = record.image_size
+    if images.shape[1:] != (height, width, 3):
+        raise ValueError(
+            f"{name} was trained on images (n, {height}, {width}, 3); got {images.shape}."
+        )
+    return _as_in_evaluation(images, record)
 
 
 def load_run(path: Path) -> tuple[Record, keras.Model]:
@@ -87,11 +113,21 @@ def predict(record: Record, model: keras.Model, path: Path) -> list[tuple[str, f
     """
     with one_sentence(path):
         pixels = read_image(path, record.image_size)
-    transforms = Recipe.from_dict(record.config).transforms
-    batch, _ = prepare(pixels[None], np.zeros((1, 1), "float32"), transforms, None, key=None)
-    shares = keras.ops.convert_to_numpy(keras.ops.softmax(model(batch)))[0]
+    logits = model(_as_in_evaluation(pixels[None], record))
+    shares = keras.ops.convert_to_numpy(keras.ops.softmax(logits))[0]
     names = record.classes or [f"class {number}" for number in range(len(shares))]
     return [(names[number], float(shares[number])) for number in np.argsort(-shares)]
+
+
+def _find(name: str, seed: int, results: Path | str | None) -> Path:
+    """A run's files, without their endings."""
+    return Path(results or results_folder()).expanduser() / get_recipe(name).name / f"seed-{seed}"
+
+
+def _as_in_evaluation(images: np.ndarray, record: Record) -> np.ndarray:
+    transforms = Recipe.from_dict(record.config).transforms
+    labels = np.zeros((len(images), 1), "float32")
+    return prepare(images, labels, transforms, None, key=None)[0]
 
 
 def _command(recipe: str) -> str:

@@ -8,7 +8,7 @@ from samples import TINY
 import smallvit
 from smallvit.training import recipes
 from smallvit.training.build import compile_model
-from smallvit.training.pretrained import load_pretrained, load_run, predict
+from smallvit.training.pretrained import load_pretrained, load_run, predict, prepare_images
 from smallvit.training.records import record_path, results_folder, write_record
 
 
@@ -25,6 +25,23 @@ def test_a_run_can_be_loaded_and_is_as_good_as_its_record_says(run, dataset):
     figures = model.evaluate(TINY.batches(*dataset.test), return_dict=True, verbose=0)
     for name, value in record.test.items():
         assert figures[name] == pytest.approx(value, rel=1e-5), name
+
+
+def test_images_are_prepared_as_for_the_runs_evaluation(run, dataset):
+    folder, _ = run
+    images, labels = dataset.test
+    expected, _ = TINY.for_dataset(dataset).batches(images, labels)[0]
+    prepared = prepare_images(images, "tiny", seed=3, results=folder)
+    np.testing.assert_array_equal(prepared[: len(expected)], expected)
+
+
+def test_images_of_another_size_or_type_are_refused(run, dataset):
+    folder, _ = run
+    images, _ = dataset.test
+    with pytest.raises(ValueError, match=r"^tiny was trained on images \(n, 8, 8, 3\); got \(8"):
+        prepare_images(images[0], "tiny", seed=3, results=folder)
+    with pytest.raises(ValueError, match="uint8"):
+        prepare_images(images / 255, "tiny", seed=3, results=folder)
 
 
 def test_what_is_not_kept_is_refused_in_one_sentence_that_says_what_to_run(run):
