@@ -306,9 +306,7 @@ def prepare(
     for transform in transforms:
         images = transform(images, rng)
     if images.dtype != "float32":
-        raise ValueError(
-            f"The transforms leave {images.dtype} images; put Normalize, or UNIT_RANGE, among them."
-        )
+        raise ValueError(f"The images are {images.dtype}; add Normalize.")
     return mixing(images, labels, rng) if mixing else (images, labels)
 
 

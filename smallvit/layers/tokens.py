@@ -57,7 +57,8 @@ class ClassToken(Layer):
         self.token = self.add_weight((1, 1, input_shape[-1]), self.initializer, name="token")
 
     def call(self, tokens: Any) -> Any:
-        first = ops.broadcast_to(self.token, (ops.shape(tokens)[0], 1, tokens.shape[-1]))
+        batch, channels = ops.shape(tokens)[0], tokens.shape[-1]
+        first = ops.broadcast_to(self.token, (batch, 1, channels))
         return ops.concatenate([first, ops.cast(tokens, first.dtype)], axis=1)
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:

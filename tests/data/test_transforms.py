@@ -95,7 +95,7 @@ def test_a_tensor_is_changed_as_an_array_is(transform, shape):
 
 
 def test_a_batch_that_is_not_made_float32_is_refused(photos):
-    with pytest.raises(ValueError, match="leave uint8 images; put Normalize, or UNIT_RANGE, among"):
+    with pytest.raises(ValueError, match="The images are uint8; add Normalize"):
         prepare(photos, np.eye(6), (RandomFlip(),), None, (0,))
 
 
