@@ -8,8 +8,6 @@ def difference_error(p, q, n):
 seen_small, seen_large = 250 / 500, 250 / 4000
 
 
-# Exercise 3: tokens of a square grid
-def mean_distance(weights, height, width):
-    rows, columns = np.divmod(np.arange(height * width), height)
-    apart = np.hypot(rows[:, None] - rows, columns[:, None] - columns)
-    return (weights * apart).sum(axis=-1).mean()
+# Exercise 3: the same pixels, whatever their patches
+def same_patches(before, after, size):
+    return np.array_equal(np.sort(before, axis=None), np.sort(after, axis=None))
