@@ -232,7 +232,7 @@ RECIPES["tiny"] = dataclasses.replace(
 )
 losses = []
 loop.RECIPES = {"tiny": RECIPES["tiny"]}
-alone = ["reproduce", "--results", "none", "--distribute", "--augment", "device"]
+alone = ["reproduce", "--results", sys.argv[1], "--distribute", "--augment", "device"]
 for number, how in enumerate((alone, ["train", "tiny"])):
     out = Path(sys.argv[1], str(number))
     assert main([*how, "--out", str(out)]) == 0
