@@ -296,6 +296,14 @@ def test_the_twins_of_the_keras_example_are_as_results_tells_them():
     assert 2 < (abs(gap) / error).max() < 2.6
     assert "The largest of these differences is little more than two standard errors" in BOOK
 
-    lead = sl_vit - vit[: len(sl_vit)]
-    assert len(sl_vit) == 4 and 0.5 < lead[-1] < 1.5 and 0.5 < lead.mean() < 1.5
-    assert "after its four epochs, is about a point ahead of the ViT" in BOOK
+    sl_log = 100 * np.array(published_curve("sl-vit-keras"))[: len(sl_vit)]
+    gap, error = sl_vit - sl_log, (2 * sl_vit * (100 - sl_vit) / 5_000) ** 0.5
+    assert len(sl_vit) == 10 and gap.min() > 0 and 1 < gap.mean() < 1.5
+    assert "has been above its log in all of its ten epochs, on average by more than a" in BOOK
+    assert 2.9 < (gap / error).max() < 3.3
+    assert "at most by three standard errors" in BOOK
+
+    lead, published = sl_vit - vit[: len(sl_vit)], sl_log - log[: len(sl_vit)]
+    assert lead.min() < 0 < lead.mean() < 1 < lead[-1] < 1.5 and -0.5 < published.mean() < 0
+    words = "in the tenth epoch with SL-ViT a good point ahead; on average over the ten, its lead"
+    assert words in BOOK
