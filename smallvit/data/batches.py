@@ -28,7 +28,7 @@ class Batches(keras.utils.PyDataset):
     other workers, sees the batches that it would have seen.
 
     Args:
-        images: uint8 array `(n, height, width, 3)`.
+        images: array `(n, height, width, 3)`; uint8, if the transforms normalize it.
         labels: integer array `(n,)`.
         num_classes: length of a one-hot label.
         transforms: what is done to the images, in this order.
