@@ -368,7 +368,7 @@ LADDER_BY_SIZE = [
 _TUNED = [
     recipe
     for recipe in (*LADDER, *LADDER_BY_SIZE)
-    if recipe.name.removesuffix("-5000") in ("ladder-cnn", "ladder-vit")
+    if recipe.name.removesuffix("-5000").removeprefix("ladder-") in _RACE
 ]
 _LADDER_BY_RATE = [
     replace(
