@@ -204,7 +204,7 @@ def test_photographs_held_out_choose_the_rate(rung, best):
 def test_accuracy_by_rate_is_as_small_data_tells_it():
     for rung in ("cnn", "vit"):
         assert 4.5 < mean(top1(rung)) - mean(top1(f"{rung}-1e-3")) < 6.5
-    assert "Half of it costs the ViT and the convolutional network five to six points" in BOOK
+    assert "half of it costs the ViT and the convolutional network five to six points" in BOOK
 
     vit, *higher = (mean(top1(name)) for name in ("vit", "vit-4e-3", "vit-8e-3"))
     assert 1.5 < min(higher) - vit < max(higher) - vit < 2.5
