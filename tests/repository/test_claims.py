@@ -60,7 +60,7 @@ def in_standard_errors(before, after):
 
 TUNED = "with a rate of its own for each on 5,000 and 45,000"
 LOCALITY_ON_FEW = "locality of either kind helps on 1,000 and 5,000, not on 45,000"
-LOCALITY_TUNED = "at rates of their own, on 5,000, and again not on 45,000"
+LOCALITY_TUNED = "at rates of their own, on 5,000 (on 45,000 one other rate was tried: no gain)"
 LOCALITY_AT_1000 = "both kinds of locality are level with the convolutional network"
 LOCALITY_AT_5000 = "win back about half of the plain ViT's deficit"
 NEITHER = "Neither the shifts nor locality self-attention changes anything beyond the error"
@@ -87,7 +87,7 @@ NO_OTHER_STEP = "No other row, two losses among them, is"
         ("vit-5000-4e-3", "sl-vit-5000-8e-3", 3, 100, LOCALITY_TUNED),
         ("vit-4e-3", "swin-4e-3", -100, 0, LOCALITY_TUNED),
         ("vit-4e-3", "sl-vit-4e-3", -100, 0, LOCALITY_TUNED),
-        ("vit-4e-3", "swin-4e-3", -100, 0, "locality still helps on 5,000 and not on 45,000"),
+        ("vit-4e-3", "swin-4e-3", -100, 0, "it has been tried at one other rate, without a gain"),
         ("vit-1000", "swin-1000", 2, 100, LOCALITY_ON_FEW),
         ("vit-1000", "sl-vit-1000", 2, 100, LOCALITY_ON_FEW),
         ("vit-5000", "swin-5000", 3, 100, LOCALITY_AT_5000),
@@ -191,13 +191,11 @@ def held_out(rung):
         ("vit-5000", "vit-5000-4e-3"),
         ("swin-5000", "swin-5000-4e-3"),
         ("sl-vit-5000", "sl-vit-5000-8e-3"),
-        ("swin", "swin-4e-3"),
-        ("sl-vit", "sl-vit-4e-3"),
     ],
 )
 def test_photographs_held_out_choose_the_rate(rung, best):
     tried = [x for x in RECORDS if RECORDS[x] and re.fullmatch(rf"{rung}(-\d+e-3)?", x)]
-    assert len(tried) > 1 and max(tried, key=held_out) == best
+    assert len(tried) > 2 and max(tried, key=held_out) == best
     assert f" ladder-{best} " in (ROOT / "book" / "intro.md").read_text().replace("\n", " ")
 
 
